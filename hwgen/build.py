@@ -1,0 +1,167 @@
+"""The pipeline from a QONNX file to a build folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwgen import estimate, fifo, folding, report
+from hwgen.backends import cpp, pynq, reference, rtlsim, systemverilog, vivado, yosys
+from hwgen.board import Board
+from hwgen.config import BuildConfig
+from hwgen.data import VerificationData, load_data
+from hwgen.dataflow import Dataflow
+from hwgen.errors import UserInputError
+from hwgen.files import Files, require_writable, seal, sweep, unseal, write_json
+from hwgen.journal import Journal
+from hwgen.layers.base import Folding
+from hwgen.quant import QuantGraph
+from hwgen.saved import DATA, describe_build
+
+GENERATED = ("rtl", "reference", "driver", "project", "intermediate_models")
+
+
+GENERATED = ("rtl", "reference", "driver", "project", "intermediate_models")
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A build folder and the hardware in it."""
+
+    folder: Path
+    dataflow: Dataflow
+    board: Board
+
+
+def build(config: BuildConfig, model: Path) -> Built:
+    """Generate everything a build holds; ``verify`` then proves it.
+
+    Until the last generated file is written, the folder holds no manifest, and no later command
+    trusts it.
+    """
+    board = config.loaded_board()
+    folder = config.out or Path("build") / f"{model.stem}-{board.name}"
+    data = verification_data(config.images, model)
+    require_writable(folder)
+    unseal(folder)
+    sweep(folder, ("report", "verification_output"), keep=Files())
+    journal = Journal(folder, total=6 + config.synth + config.bitstream, title=f"build {folder}")
+    with journal.running():
+        with journal.step("import model"):
+            imported = _import(model, data, journal)
+        with journal.step("choose folding"):
+            foldings = choose_foldings(config, imported.graph, board)
+            clock_mhz = config.clock_mhz or board.clock_mhz
+            flow, sizing = folding.plan(imported.graph, board, foldings, clock_mhz)
+            folding.require_fit(flow.resources, board, "the design")
+        with journal.step("FINN dataflow model"):
+            models, finn_report = _finn(imported, foldings, board)
+        with journal.step("generate hardware and software"):
+            files = generate(flow, board) | describe_build(flow, board) | models
+            files |= Files({DATA: (data or VerificationData(imported.images)).to_bytes()})
+            files.write(folder)
+            sweep(folder, GENERATED, keep=files)
+            seal(folder, files)
+        with journal.step("estimates"):
+            _write_estimates(folder, flow, sizing, finn_report)
+        if config.synth:
+            with journal.step("synthesise with Yosys"):
+                synthesise(folder, flow, board, journal)
+        if config.bitstream:
+            with journal.step("bitstream with Vivado"):
+                vivado.run(folder / "project", folder / "project" / "vivado.log")
+        with journal.step("report"):
+            journal.save_times(folder / "time_per_step.json")
+            report.write(folder)
+    return Built(folder, flow, board)
+
+
+def verification_data(images: Path | None, model: Path) -> VerificationData | None:
+    """The images a build is verified on: those given, or those exported beside the model."""
+    beside = model.with_suffix(".data.npz")
+    if images is not None:
+        return load_data(images)
+    return load_data(beside) if beside.is_file() else None
+
+
+def choose_foldings(config: BuildConfig, graph: QuantGraph, board: Board) -> folding.Foldings:
+    """From a file, for a rate, or the fastest that fits."""
+    if config.folding is not None:
+        if config.fps is not None:
+            raise UserInputError("--folding and --fps exclude one another")
+        return folding.read_config(config.folding, graph)
+    if config.fps is not None:
+        clock_hz = (config.clock_mhz or board.clock_mhz) * 1e6
+        return folding.for_rate(graph, board, max_cycles=int(clock_hz / config.fps))
+    return folding.fastest(graph, board)
+
+
+def generate(flow: Dataflow, board: Board) -> Files:
+    """All generated files of all backends, in memory."""
+    rtl = systemverilog.emit(flow)
+    return (
+        rtl.under("rtl")
+        | reference.emit(flow.graph).under("reference")
+        | cpp.emit(flow.graph).under("cppsim")
+        | rtlsim.emit(flow).under("rtlsim")
+        | vivado.emit(flow, board, sorted(rtl)).under("project")
+        | pynq.emit(flow, board).under("driver")
+    )
+
+
+def synthesise(folder: Path, flow: Dataflow, board: Board, journal: Journal) -> None:
+    """Synthesise every kernel with Yosys and write report/synth_resources.json."""
+
+    def progress(done: int, total: int, name: str) -> None:
+        journal.detail(f"synthesise with Yosys: {done}/{total} {name}")
+
+    found = yosys.synthesise(flow, folder / "rtl", yosys_cache(), board=board, progress=progress)
+    write_json(folder / "report" / "synth_resources.json", found.to_json())
+
+
+def yosys_cache() -> Path:
+    """Where synthesis results are kept by content, for all builds of this user."""
+    return Path.home() / ".cache" / "hwgen" / "yosys"
+
+
+def _import(model: Path, data: VerificationData | None, journal: Journal) -> Any:
+    from hwgen.frontend.importer import import_model  # heavy: qonnx and finn
+
+    def say(step: str) -> None:
+        journal.detail(f"import model: {step}")
+
+    return import_model(model, None if data is None else data.images, say=say)
+
+
+def _finn(
+    imported: Any, foldings: Mapping[str, Folding], board: Board
+) -> tuple[Files, dict[str, Any]]:
+    """FINN's models with our folding, and FINN's own estimates of them."""
+    from hwgen.frontend.importer import finn_estimates, fold, to_bytes
+
+    folded = fold(imported, foldings)
+    files = {
+        "imported": to_bytes(imported.imported),
+        "streamlined": to_bytes(imported.streamlined),
+        "dataflow": to_bytes(folded),
+    }
+    models = Files({f"intermediate_models/{name}.onnx": data for name, data in files.items()})
+    return models, finn_estimates(folded, board.part)
+
+
+def _write_estimates(
+    folder: Path, flow: Dataflow, sizing: fifo.FifoSizing, finn_report: dict[str, Any]
+) -> None:
+    reports = {
+        "op_and_param_counts": estimate.op_and_param_counts(flow.graph),
+        "estimate_layer_cycles": estimate.estimate_layer_cycles(flow),
+        "estimate_layer_resources": estimate.estimate_layer_resources(flow),
+        "estimate_network_performance": estimate.estimate_network_performance(flow),
+        "fifo_sizing": estimate.fifo_sizing(flow, sizing),
+        "dataflow": estimate.describe(flow),
+        "finn_estimates": finn_report,
+    }
+    for name, value in reports.items():
+        write_json(folder / "report" / f"{name}.json", value)

@@ -1,0 +1,175 @@
+"""The command line: arguments to configurations, errors to exit codes; nothing else."""
+
+from __future__ import annotations
+
+import sys
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hwgen import __version__
+from hwgen.errors import HwgenError
+
+FilePath = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hwgen")
+def cli() -> None:
+    """From a trained ReActNet to proven XNOR-popcount hardware, exact at every step."""
+
+
+def main() -> None:
+    """Run the command line; errors of hwgen become one line and their exit code."""
+    try:
+        status = cli.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        status = stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        status = 2
+    except HwgenError as error:
+        click.echo(f"error: {error}", err=True)
+        status = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\ninterrupted; run the same command again to go on", err=True)
+        status = 130
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        click.echo(f"error: {error.strerror}: {error.filename or 'disk'}", err=True)
+        status = 2
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def config_options(
+    skip: tuple[str, ...] = (),
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """One click option for every field of BuildConfig, in the order of its definition."""
+    from hwgen.config import BuildConfig
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name, info in reversed(BuildConfig.model_fields.items()):
+            if name not in skip:
+                flag = name.replace("_", "-")
+                boolean = info.annotation is bool
+                option = click.option(
+                    f"--{flag}/--no-{flag}" if boolean else f"--{flag}",
+                    name,
+                    type=None if boolean else _click_type(info.annotation),
+                    default=None,
+                    help=info.description,
+                )
+                function = option(function)
+        return function
+
+    return decorate
+
+
+def _click_type(annotation: Any) -> Any:
+    """The click type of ``X`` or ``X | None``."""
+    if isinstance(annotation, types.UnionType):
+        annotation = next(a for a in typing.get_args(annotation) if a is not type(None))
+    return FilePath if annotation is Path else annotation
+
+
+@cli.command()
+@click.argument("config", type=FilePath, required=False)
+@click.option("--set", "overrides", multiple=True, metavar="K=V", help="override a config key")
+@click.option("--out", type=FilePath, help="output folder [default: runs/CONFIG]")
+@click.option("--resume", is_flag=True, help="continue an interrupted run in the output folder")
+@click.option("--devices", type=click.IntRange(1), default=1, show_default=True)
+def train(
+    config: Path | None, overrides: tuple[str, ...], out: Path | None, resume: bool, devices: int
+) -> None:
+    """Train a ReActNet with Brevitas (default: on the handwritten digits)."""
+    from hwgen.commands import train_network
+
+    train_network(config, overrides, out, resume=resume, devices=devices)
+
+
+@cli.command()
+@click.argument("checkpoint", type=FilePath)
+@click.option("--out", type=FilePath, help="QONNX file [default: model.onnx beside the checkpoint]")
+def export(checkpoint: Path, out: Path | None) -> None:
+    """Export a checkpoint as QONNX, with its verification data beside it."""
+    from hwgen.commands import export_network
+
+    export_network(checkpoint, out)
+
+
+@cli.command()
+@click.argument("model", type=FilePath, required=False)
+@click.option("--config", type=FilePath, help="YAML file with these options as keys")
+@config_options(skip=("model",))
+def build(model: Path | None, config: Path | None, **flags: Any) -> None:
+    """Turn a QONNX MODEL into hardware, software models and a board project."""
+    from hwgen.commands import build_network
+
+    build_network(config, {"model": model, **flags})
+
+
+@cli.command()
+@click.argument("build_dir", type=FilePath)
+@click.option("--reference", "engines", flag_value="reference", multiple=True, help="numpy")
+@click.option("--cppsim", "engines", flag_value="cppsim", multiple=True, help="C++")
+@click.option("--rtlsim", "engines", flag_value="rtlsim", multiple=True, help="Verilator")
+@click.option("--images", type=click.IntRange(1), help="how many images [default: all]")
+@click.option("--input", "input_file", type=FilePath, help=".npy or .npz with other images")
+def verify(
+    build_dir: Path, engines: tuple[str, ...], images: int | None, input_file: Path | None
+) -> None:
+    """Prove a build: run its engines (default: all) and compare them bit for bit."""
+    from hwgen.commands import verify_build
+
+    verify_build(build_dir, engines, images=images, input_file=input_file)
+
+
+@cli.command()
+@click.argument("build_dir", type=FilePath)
+@click.option("--open", "open_it", is_flag=True, help="open it in the browser")
+def report(build_dir: Path, open_it: bool) -> None:
+    """Write report/index.html from a build's JSON reports."""
+    from hwgen.commands import write_report
+
+    write_report(build_dir, open_it=open_it)
+
+
+@cli.group(invoke_without_command=True)
+@click.pass_context
+def boards(context: click.Context) -> None:
+    """Boards that builds can target."""
+    if context.invoked_subcommand is None:
+        context.invoke(boards_list)
+
+
+@boards.command("list")
+def boards_list() -> None:
+    """List the boards and their capacity."""
+    from hwgen.commands import list_boards
+
+    list_boards()
+
+
+@boards.command("show")
+@click.argument("name")
+def boards_show(name: str) -> None:
+    """Print a board's file."""
+    from hwgen.commands import show_board
+
+    show_board(name)
+
+
+@cli.command()
+@click.option("--out", type=FilePath, default=Path("build/demo"), show_default=True)
+@click.option("--board", default="pynq-z2", show_default=True)
+@click.option("--synth/--no-synth", default=True, show_default=True, help="Yosys resource report")
+def demo(out: Path, board: str, synth: bool) -> None:
+    """Train, export, build, verify and report, on the bundled handwritten digits."""
+    from hwgen.commands import run_demo
+
+    run_demo(out, board, synth=synth)

@@ -1,0 +1,210 @@
+"""Dataflow: the QuantGraph as hardware, with foldings, stream widths and FIFO depths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import ceil, lcm
+from typing import Self
+
+from hwgen.layers.axis import AxisIn, AxisOut
+from hwgen.layers.base import Folding, Layer, Resources, RtlInstance, Schedule
+from hwgen.layers.width_converter import WidthConverter
+from hwgen.quant import QuantGraph, Tensor
+
+SOURCE, SINK = "axis_in", "axis_out"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A layer with the folding that was chosen for it."""
+
+    layer: Layer
+    folding: Folding
+
+    @property
+    def name(self) -> str:
+        """The layer's name."""
+        return self.layer.name
+
+    @property
+    def cycles(self) -> int:
+        """Initiation interval in cycles a frame."""
+        return self.layer.cycles(self.folding)
+
+    @property
+    def resources(self) -> Resources:
+        """Estimated cost."""
+        return self.layer.resources(self.folding)
+
+    def schedule(self) -> Schedule:
+        """Cycle behaviour over one frame."""
+        return self.layer.schedule(self.folding)
+
+    def rtl(self) -> RtlInstance:
+        """Kernel instance."""
+        return self.layer.rtl(self.folding)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A FIFO between two stages: ``lanes`` elements of ``tensor`` a beat, ``depth`` beats deep."""
+
+    tensor: Tensor
+    source: str
+    source_port: int
+    sink: str
+    sink_port: int
+    lanes: int
+    depth: int = 2
+
+    @property
+    def name(self) -> str:
+        """Unique: the stages and ports it joins."""
+        return f"{self.source}_{self.source_port}_to_{self.sink}_{self.sink_port}"
+
+    @property
+    def width(self) -> int:
+        """Bits a beat."""
+        return self.lanes * self.tensor.dtype.bits
+
+    @property
+    def beats(self) -> int:
+        """Beats a frame."""
+        return self.tensor.size // self.lanes
+
+    @property
+    def resources(self) -> Resources:
+        """Estimated cost of the FIFO: two registers, or LUTRAM, or block RAM."""
+        if self.depth <= 2:
+            return Resources(lut=4 + self.width, ff=3 + 2 * self.width)
+        if self.depth > 256 and self.depth * self.width > 8192:
+            blocks = ceil(self.width / 36) * ceil(self.depth / 1024)
+            return Resources(lut=60 + self.width, ff=40 + self.width, bram36=blocks)
+        return Resources(lut=24 + ceil(self.depth / 32) * self.width * 4 / 6, ff=20)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataflow:
+    """Stages in topological order (``axis_in`` first, ``axis_out`` last) and their streams."""
+
+    graph: QuantGraph
+    stages: tuple[Stage, ...]
+    streams: tuple[Stream, ...]
+    clock_mhz: float
+
+    @property
+    def axis_in(self) -> AxisIn:
+        """The edge frames enter by."""
+        layer = self.stages[0].layer
+        assert isinstance(layer, AxisIn)
+        return layer
+
+    @property
+    def axis_out(self) -> AxisOut:
+        """The edge results leave by."""
+        layer = self.stages[-1].layer
+        assert isinstance(layer, AxisOut)
+        return layer
+
+    @property
+    def max_cycles(self) -> int:
+        """Initiation interval of the whole design: that of its slowest stage."""
+        return max(stage.cycles for stage in self.stages)
+
+    @property
+    def bottleneck(self) -> Stage:
+        """The first of the slowest stages."""
+        return max(self.stages, key=lambda stage: stage.cycles)
+
+    @property
+    def resources(self) -> Resources:
+        """Estimated cost of all stages and FIFOs."""
+        parts = [stage.resources for stage in self.stages]
+        return sum([*parts, *(stream.resources for stream in self.streams)], Resources())
+
+    @property
+    def binary_lanes(self) -> int:
+        """Binary multiply-accumulates a cycle."""
+        return sum(stage.layer.binary_lanes(stage.folding) for stage in self.stages)
+
+    @property
+    def fps(self) -> float:
+        """Frames a second at the clock."""
+        return self.clock_mhz * 1e6 / self.max_cycles
+
+    def into(self, stage: str) -> tuple[Stream, ...]:
+        """Streams a stage reads, by port."""
+        found = [s for s in self.streams if s.sink == stage]
+        return tuple(sorted(found, key=lambda s: s.sink_port))
+
+    def out_of(self, stage: str) -> tuple[Stream, ...]:
+        """Streams a stage writes, by port."""
+        found = [s for s in self.streams if s.source == stage]
+        return tuple(sorted(found, key=lambda s: s.source_port))
+
+    def with_depths(self, depths: Mapping[str, int]) -> Self:
+        """The same dataflow with FIFO depths by stream name."""
+        return replace(self, streams=tuple(replace(s, depth=depths[s.name]) for s in self.streams))
+
+
+def build_dataflow(
+    graph: QuantGraph, foldings: Mapping[str, Folding], *, bus_bytes: int, clock_mhz: float
+) -> Dataflow:
+    """Cross from QuantGraph to Dataflow: place edges, foldings and width converters.
+
+    ``foldings`` names every layer of the graph. Streams get depth 2; ``fifo.size`` sets them.
+    """
+    builder = _Builder(foldings)
+    builder.edge(AxisIn.of(SOURCE, graph.input, bus_bytes), graph.layers[0])
+    for layer in graph.layers:
+        builder.place(layer, layer.legal(foldings[layer.name]))
+    producer = builder.stages[builder.writers[graph.output.name][0]]
+    builder.edge(AxisOut.of(SINK, graph.output, bus_bytes), producer.layer)
+    return Dataflow(graph, tuple(builder.stages.values()), tuple(builder.streams), clock_mhz)
+
+
+class _Builder:
+    """Collects stages and streams in topological order."""
+
+    def __init__(self, foldings: Mapping[str, Folding]) -> None:
+        self.foldings = foldings
+        self.stages: dict[str, Stage] = {}
+        self.streams: list[Stream] = []
+        self.writers: dict[str, tuple[str, int, int]] = {}  # tensor -> stage, port, lanes
+
+    def edge(self, layer: AxisIn | AxisOut, neighbour: Layer) -> None:
+        """Place an edge as wide as its neighbour where the bus allows it."""
+        lanes = neighbour.lanes(self.foldings[neighbour.name])[isinstance(layer, AxisOut)]
+        fitting = [f for f in layer.foldings() if f.pe <= lanes and lanes % f.pe == 0]
+        self.place(layer, fitting[-1])
+
+    def place(self, layer: Layer, folding: Folding) -> None:
+        """Add a stage and the streams it reads, with converters where widths differ."""
+        lanes_in, lanes_out = layer.lanes(folding)
+        for port, tensor in enumerate(layer.inputs):
+            if tensor.name in self.writers:
+                self.connect(tensor, layer.name, port, lanes_in)
+        self.stages[layer.name] = Stage(layer, folding)
+        for port, tensor in enumerate(layer.outputs):
+            self.writers[tensor.name] = (layer.name, port, lanes_out)
+
+    def connect(self, tensor: Tensor, sink: str, sink_port: int, lanes: int) -> None:
+        """Join ``tensor``'s writer to a port, through one or two converters if need be."""
+        writer, port, have = self.writers[tensor.name]
+        if have % lanes and lanes % have:
+            self.convert(tensor, sink, sink_port, lcm(have, lanes), step="a")
+            writer, port, have = self.writers[tensor.name]
+        if have != lanes:
+            self.convert(tensor, sink, sink_port, lanes, step="")
+            writer, port, have = self.writers[tensor.name]
+        self.streams.append(Stream(tensor, writer, port, sink, sink_port, lanes))
+
+    def convert(self, tensor: Tensor, sink: str, sink_port: int, lanes: int, step: str) -> None:
+        """Place one converter behind ``tensor``'s writer."""
+        writer, port, have = self.writers[tensor.name]
+        name = f"width_{sink}_{sink_port}{step}"
+        layer = WidthConverter.between(name, tensor, have, lanes)
+        self.streams.append(Stream(tensor, writer, port, name, 0, have))
+        self.stages[name] = Stage(layer, next(layer.foldings()))
+        self.writers[tensor.name] = (name, 0, lanes)

@@ -1,0 +1,92 @@
+"""FIFO depths by max-plus analysis: no deadlock, and the full rate, without simulation.
+
+Every kernel is a marked graph: firing i happens one cycle after firing i - 1 at the earliest, and
+not before its ``need`` input beats have arrived. Frames are fed at the rate of the slowest stage
+and all FIFOs are taken as unlimited; then each stage's firing times are a running maximum, and
+the largest number of beats ever waiting in a stream is read off exactly.
+
+With those depths the same schedule is possible in the finite design, and a self-timed marked
+graph never runs later than any schedule that is possible for it, so the design sustains the
+initiation interval of its slowest stage; and a marked graph that can run under one timing cannot
+deadlock under another, whatever the stalls at its edges (Baccelli et al., "Synchronization and
+Linearity", 1992).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwgen.dataflow import Dataflow, Stream
+from hwgen.quant import IntArray
+
+FRAMES = 4  # enough for the fill of the pipeline to pass and the rhythm to repeat
+MARGIN = 1  # the beat in the registered handshake of a FIFO
+
+
+@dataclass(frozen=True, slots=True)
+class FifoSizing:
+    """Depth by stream, and the bits of all FIFOs against FIFOs of a whole frame."""
+
+    depths: dict[str, int]
+    bits: int
+    frame_bits: int
+    latency_cycles: int
+
+
+def size(dataflow: Dataflow) -> FifoSizing:
+    """Depths for every stream of ``dataflow``, in beats."""
+    interval = dataflow.max_cycles
+    arrivals: dict[str, IntArray] = {}
+    depths: dict[str, int] = {}
+    latency = 0
+    for stage in dataflow.stages:
+        schedule = stage.schedule()
+        inputs = dataflow.into(stage.name)
+        fires = _fire(dataflow, schedule.need, [arrivals[s.name] for s in inputs], interval)
+        for stream in inputs:
+            waiting = _most_waiting(arrivals[stream.name], fires, schedule.free, stream)
+            depths[stream.name] = max(2, waiting - schedule.buffer + MARGIN)
+        emitted = _emitted(fires, schedule.emit, schedule.latency)
+        for stream in dataflow.out_of(stage.name):
+            arrivals[stream.name] = emitted + 1  # one cycle through the FIFO
+        latency = int(emitted[0 : int(schedule.emit[-1])][-1]) + 1
+    return FifoSizing(
+        depths=depths,
+        bits=sum(depths[s.name] * s.width for s in dataflow.streams),
+        frame_bits=sum(s.beats * s.width for s in dataflow.streams),
+        latency_cycles=latency,
+    )
+
+
+def _fire(dataflow: Dataflow, need: IntArray, arrivals: list[IntArray], interval: int) -> IntArray:
+    """Cycle of every firing of ``FRAMES`` frames: t[i] = max(t[i-1] + 1, last needed arrival)."""
+    firings = len(need)
+    if arrivals:
+        beats = len(arrivals[0]) // FRAMES
+        index = (np.arange(FRAMES)[:, None] * beats + need[None, :]).reshape(-1)
+        index = np.maximum.accumulate(index)
+        ready = np.maximum.reduce(arrivals)
+        earliest = np.concatenate([[0], ready])[index]
+    else:  # the source: firings spread evenly over the design's interval
+        per_frame = np.arange(firings, dtype=np.int64) * interval // firings
+        earliest = (np.arange(FRAMES)[:, None] * interval + per_frame[None, :]).reshape(-1)
+    order = np.arange(len(earliest))
+    return np.maximum.accumulate(earliest - order) + order
+
+
+def _emitted(fires: IntArray, emit: IntArray, latency: int) -> IntArray:
+    """Cycle in which each output beat stands at the port."""
+    made = np.diff(emit, prepend=0)
+    return np.repeat(fires, np.tile(made, FRAMES)) + latency
+
+
+def _most_waiting(arrivals: IntArray, fires: IntArray, free: IntArray, stream: Stream) -> int:
+    """Largest number of beats that have arrived and not been given back yet."""
+    freed = np.tile(np.diff(free, prepend=0), FRAMES)
+    released = np.repeat(fires, freed) + 1
+    assert len(released) == len(arrivals), stream.name
+    here = np.arange(1, len(arrivals) + 1)
+    gone = np.searchsorted(released, arrivals, side="right")
+    return int(np.max(here - gone))

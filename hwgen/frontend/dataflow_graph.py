@@ -1,0 +1,130 @@
+"""The integer graph as FINN hardware layers, by FINN's own transformations, each one checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from finn.transformation.fpgadataflow.convert_to_hw.binary_matrix_vector_activation import (
+    InferBinaryMatrixVectorActivation,
+)
+from finn.transformation.fpgadataflow.convert_to_hw.conv_inp_gen import InferConvInpGen
+from finn.transformation.fpgadataflow.convert_to_hw.duplicate_streams import (
+    InferDuplicateStreamsLayer,
+)
+from finn.transformation.fpgadataflow.convert_to_hw.elementwise_binary_operation import (
+    InferElementwiseBinaryOperation,
+)
+from finn.transformation.fpgadataflow.convert_to_hw.fm_padding import InferFMPadding
+from finn.transformation.fpgadataflow.convert_to_hw.quantized_matrix_vector_activation import (
+    InferQuantizedMatrixVectorActivation,
+)
+from finn.transformation.fpgadataflow.convert_to_hw.thresholding import InferThresholdingLayer
+from finn.transformation.fpgadataflow.minimize_accumulator_width import MinimizeAccumulatorWidth
+from finn.transformation.fpgadataflow.minimize_weight_bit_width import MinimizeWeightBitWidth
+from onnx import helper
+from qonnx.core.datatype import DataType
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.registry import getCustomOp
+from qonnx.transformation.base import Transformation
+from qonnx.transformation.general import GiveReadableTensorNames, GiveUniqueNodeNames
+from qonnx.transformation.infer_datatypes import InferDataTypes
+
+from hwgen.errors import UnsupportedError
+from hwgen.quant import IntType
+
+FPGADATAFLOW = "finn.custom_op.fpgadataflow"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A named transformation of the model."""
+
+    name: str
+    apply: Callable[[ModelWrapper], ModelWrapper]
+
+
+def steps() -> Iterator[Step]:
+    """The transformations in the only order that works; the graph stays executable throughout."""
+    transformations: tuple[Transformation, ...] = (
+        InferGlobalSum(),
+        InferFMPadding(),
+        InferElementwiseBinaryOperation(InferElementwiseBinaryOperation.reject_output_dequant),
+        InferThresholdingLayer(),  # before the MVAUs, so that thresholds stay layers of their own
+        InferBinaryMatrixVectorActivation(),
+        InferQuantizedMatrixVectorActivation(),
+        InferConvInpGen(),
+        InferDuplicateStreamsLayer(),
+        MinimizeWeightBitWidth(),
+        MinimizeAccumulators(),
+        InferDataTypes(),
+        GiveUniqueNodeNames(),
+        GiveReadableTensorNames(),
+    )
+    for transformation in transformations:
+        yield Step(type(transformation).__name__, _applying(transformation))
+
+
+def _applying(transformation: Transformation) -> Callable[[ModelWrapper], ModelWrapper]:
+    def apply(model: ModelWrapper) -> ModelWrapper:
+        return model.transform(transformation)
+
+    return apply
+
+
+def require_hardware(model: ModelWrapper) -> None:
+    """Raise ``UnsupportedError`` unless every node is a FINN hardware layer."""
+    left = [n for n in model.graph.node if not n.domain.startswith(FPGADATAFLOW)]
+    if left:
+        listed = ", ".join(f"{n.op_type} (node {n.name})" for n in left)
+        raise UnsupportedError(f"FINN has no hardware layer for: {listed}")
+
+
+class InferGlobalSum(Transformation):  # type: ignore[misc]
+    """ReduceSum over the image to GlobalAccPool.
+
+    FINN infers that layer from GlobalAveragePool alone, and then appends a float Mul; here the
+    division has gone into the scale already.
+    """
+
+    def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
+        """Replace every node in place."""
+        for index, node in enumerate(model.graph.node):
+            if node.op_type != "ReduceSum":
+                continue
+            shape = model.get_tensor_shape(node.input[0])
+            pool = helper.make_node(
+                "GlobalAccPool",
+                [node.input[0]],
+                [node.output[0]],
+                name=node.name,
+                domain=FPGADATAFLOW,
+                backend="fpgadataflow",
+                NumChannels=int(shape[-1]),
+                PE=1,
+                inputDataType=model.get_tensor_datatype(node.input[0]).name,
+                numInputVectors=[int(n) for n in shape[:-1]],
+            )
+            model.graph.node.insert(index, pool)
+            model.graph.node.remove(node)
+        return model, False
+
+
+class MinimizeAccumulators(Transformation):  # type: ignore[misc]
+    """FINN's MinimizeAccumulatorWidth, but XNOR MVAUs get the type of their popcounts, 0..K.
+
+    FINN takes the range of {0, 1} by {-1, +1} for them, which is too small (K = 8 gives INT4).
+    """
+
+    def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
+        """Minimise, then set accumulator and output types and the tensors' annotations."""
+        model = model.transform(MinimizeAccumulatorWidth())
+        for node in model.graph.node:
+            if node.op_type != "MVAU" or not getCustomOp(node).get_nodeattr("binaryXnorMode"):
+                continue
+            op = getCustomOp(node)
+            popcount = str(IntType.holding(0, op.get_nodeattr("MW")))
+            op.set_nodeattr("accDataType", popcount)
+            op.set_nodeattr("outputDataType", popcount)
+            model.set_tensor_datatype(node.output[0], DataType[popcount])
+        return model, False

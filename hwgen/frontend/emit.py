@@ -1,0 +1,164 @@
+"""Builds the integer graph: FINN-ONNX nodes on NHWC tensors, every datatype annotated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.helper as helper
+from numpy.typing import NDArray
+from qonnx.core.datatype import DataType
+from qonnx.core.modelwrapper import ModelWrapper
+
+from hwgen.quant import IntArray, IntType
+
+Shape = tuple[int, int, int, int]
+GENERAL = "qonnx.custom_op.general"
+OPSET = 18
+
+
+@dataclass(slots=True)
+class Emitter:
+    """Collects nodes, constants and datatypes; ``model`` closes the graph."""
+
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    types: dict[str, Any] = field(default_factory=dict)
+    constants: dict[str, NDArray[Any]] = field(default_factory=dict)
+    source: str = ""
+
+    def input(self, name: str, shape: Shape, dtype: Any) -> str:
+        """The graph's only input."""
+        self.source, self.shapes[name], self.types[name] = name, shape, dtype
+        return name
+
+    def node(
+        self, op: str, inputs: list[str], shape: Shape, dtype: Any, **attributes: object
+    ) -> str:
+        """Append a node with one output; custom operators carry qonnx's domain."""
+        name = f"{op}_{sum(n.op_type == op for n in self.nodes)}"
+        out = f"{name}_out"
+        if op in ("MultiThreshold", "Im2Col", "XnorPopcountMatMul"):
+            attributes["domain"] = GENERAL
+        self.nodes.append(helper.make_node(op, inputs, [out], name=name, **attributes))
+        self.shapes[out], self.types[out] = shape, dtype
+        return out
+
+    def constant(self, hint: str, value: NDArray[Any], dtype: Any = None) -> str:
+        """Add an initializer."""
+        name = f"{hint}_{len(self.constants)}"
+        self.constants[name] = value
+        if dtype is not None:
+            self.types[name] = dtype
+        return name
+
+    def threshold(
+        self, source: str, shape: Shape, thresholds: IntArray, lowest: int, dtype: Any
+    ) -> str:
+        """MultiThreshold: lowest + sum(x >= T[c])."""
+        held = IntType.holding(int(thresholds.min()), int(thresholds.max()))
+        matrix = self.constant("thresholds", thresholds.astype(np.float32), _finn(held))
+        return self.node(
+            "MultiThreshold",
+            [source, matrix],
+            shape,
+            dtype,
+            out_dtype=dtype.name,
+            out_scale=1.0,
+            out_bias=float(lowest),
+            data_layout="NHWC",
+        )
+
+    def patches(
+        self, source: str, shape: Shape, kernel: int, stride: int, pad: int
+    ) -> tuple[str, Shape]:
+        """Pad with integer 0 (bit 0 means -1) and Im2Col; nothing for a 1x1 kernel of stride 1."""
+        n, h, w, c = shape
+        if pad:
+            shape = (n, h + 2 * pad, w + 2 * pad, c)
+            inputs = [
+                source,
+                self.constant("pads", np.array([pad] * 4, np.int64)),
+                self.constant("pad_value", np.zeros((), np.float32)),
+                self.constant("axes", np.array([1, 2], np.int64)),
+            ]
+            source = self.node("Pad", inputs, shape, self.types[source], mode="constant")
+        if kernel == 1 and stride == 1:
+            return source, shape
+        _, h, w, _ = shape
+        out = (n, (h - kernel) // stride + 1, (w - kernel) // stride + 1, kernel**2 * c)
+        name = self.node(
+            "Im2Col",
+            [source],
+            out,
+            self.types[source],
+            stride=[stride, stride],
+            kernel_size=[kernel, kernel],
+            input_shape=str(shape),
+            pad_amount=[0, 0, 0, 0],
+            dilations=[1, 1],
+        )
+        return name, out
+
+    def xnor(self, source: str, shape: Shape, bits: IntArray) -> tuple[str, str]:
+        """XnorPopcountMatMul with weight bits (K, M); popcounts out."""
+        matrix = self.constant("weights", bits.astype(np.float32), DataType["BINARY"])
+        dtype = _finn(IntType.holding(0, bits.shape[0]))
+        return self.node("XnorPopcountMatMul", [source, matrix], shape, dtype), matrix
+
+    def matmul(self, source: str, shape: Shape, weights: IntArray, bound: int) -> tuple[str, str]:
+        """MatMul with integer weights (K, M); sums within ±bound."""
+        largest = int(np.abs(weights).max())
+        held = _finn(IntType.holding(-max(largest, 1), largest))
+        matrix = self.constant("weights", weights.astype(np.float32), held)
+        dtype = _finn(IntType.holding(-bound, bound))
+        return self.node("MatMul", [source, matrix], shape, dtype), matrix
+
+    def negate_columns(self, matrix: str, columns: NDArray[np.bool_]) -> None:
+        """Negate columns of a weight matrix: complement of bits, or of sign."""
+        values = self.constants[matrix]
+        binary = self.types[matrix] == DataType["BINARY"]
+        self.constants[matrix] = np.where(columns, 1 - values if binary else -values, values)
+
+    def add(self, a: str, b: str, shape: Shape, lo: int, hi: int) -> str:
+        """Integer sum of two streams."""
+        return self.node("Add", [a, b], shape, _finn(IntType.holding(lo, hi)))
+
+    def add_constant(self, source: str, shape: Shape, bias: IntArray, lo: int, hi: int) -> str:
+        """Integer bias per channel."""
+        held = _finn(IntType.holding(int(min(bias.min(), -1)), int(bias.max())))
+        name = self.constant("bias", bias.astype(np.float32), held)
+        return self.node("Add", [source, name], shape, _finn(IntType.holding(lo, hi)))
+
+    def global_sum(self, source: str, shape: Shape, lo: int, hi: int) -> tuple[str, Shape]:
+        """Sum over all pixels."""
+        out = (shape[0], 1, 1, shape[3])
+        axes = self.constant("axes", np.array([1, 2], np.int64))
+        dtype = _finn(IntType.holding(lo, hi))
+        return self.node("ReduceSum", [source, axes], out, dtype, keepdims=1), out
+
+    def model(self, output: str) -> ModelWrapper:
+        """The finished graph."""
+        values = {
+            name: helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+            for name, shape in self.shapes.items()
+        }
+        graph = helper.make_graph(
+            self.nodes, "hwgen_integer", [values.pop(self.source)], [values.pop(output)]
+        )
+        graph.value_info.extend(values.values())
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(GENERAL, 1)]
+        model = ModelWrapper(helper.make_model(graph, opset_imports=opsets, producer_name="hwgen"))
+        for name, value in self.constants.items():
+            model.set_initializer(name, np.asarray(value))
+        for name, dtype in self.types.items():
+            model.set_tensor_datatype(name, dtype)
+        for name in self.shapes:
+            model.set_tensor_layout(name, ["N", "H", "W", "C"])
+        return model
+
+
+def _finn(dtype: IntType) -> Any:
+    return DataType["BINARY"] if dtype == IntType(1) else DataType[str(dtype)]

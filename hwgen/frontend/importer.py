@@ -1,0 +1,165 @@
+"""The frontend as one function: QONNX file in, QuantGraph and FINN models out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from finn.analysis.fpgadataflow.exp_cycles_per_layer import exp_cycles_per_layer
+from finn.analysis.fpgadataflow.res_estimation import res_estimation
+from finn.transformation.fpgadataflow.create_dataflow_partition import CreateDataflowPartition
+from finn.transformation.fpgadataflow.specialize_layers import SpecializeLayers
+from numpy.typing import NDArray
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.registry import getCustomOp
+from qonnx.transformation.general import GiveUniqueNodeNames
+
+from hwgen.engine import interpret
+from hwgen.errors import UserInputError
+from hwgen.frontend import compare
+from hwgen.frontend.dataflow_graph import require_hardware, steps
+from hwgen.frontend.load import load
+from hwgen.frontend.quant_graph import to_quant_graph
+from hwgen.frontend.streamline import streamline
+from hwgen.layers.base import Folding
+from hwgen.quant import QuantGraph, Scaling, quantise_input
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What the frontend found: the meaning, and the models FINN can go on with."""
+
+    graph: QuantGraph
+    imported: ModelWrapper
+    streamlined: ModelWrapper
+    dataflow: ModelWrapper
+    images: NDArray[np.float32]
+
+
+def input_shape(path: Path) -> tuple[int, int, int]:
+    """(C, H, W) of the images that a model reads."""
+    shape = _input_shape(load(path))
+    return shape[1], shape[2], shape[3]
+
+
+def import_model(
+    path: Path, images: NDArray[np.float32] | None, *, count: int = 2, say: Say = lambda _: None
+) -> Imported:
+    """Turn a QONNX file into a QuantGraph, comparing after every step on ``count`` images.
+
+    ``images`` are float (N, C, H, W); without them, uniform noise over the input's range serves
+    (seeded). ``say`` is told the name of each step before it runs. Raises ``UserInputError`` and
+    ``UnsupportedError`` for files that cannot be built, ``MismatchError`` if a step is not exact.
+    """
+    say("load")
+    original = load(path)
+    say("streamline")
+    integer = streamline(original)
+    scaling = integer.scaling
+    _, c, h, w = _input_shape(original)
+    if images is None:
+        images = np.random.default_rng(0).random((count, c, h, w), np.float32)
+        images *= np.float32(255 * scaling.input_scale)
+    if images.ndim != 4 or images.shape[1:] != (c, h, w):
+        raise UserInputError(f"{path} reads images (N, {c}, {h}, {w}), not {images.shape}")
+    images = images[:count].astype(np.float32)
+    model = integer.model
+    floats = compare.execute(original, images)
+    frames = _frames(model, images, scaling.input_scale)
+    values = compare.execute(model, frames)
+    compare.require_grid("streamline", floats, values, integer.equals)
+    for step in steps():
+        say(step.name)
+        with compare.quiet():
+            model = step.apply(model)
+        after = compare.execute(model, frames)
+        compare.require_same(step.name, values, after)
+        out_before, out_after = list(values)[-1], list(after)[-1]
+        compare.require_same(
+            step.name, {"output": values[out_before]}, {"output": after[out_after]}
+        )
+        values = after
+    require_hardware(model)
+    say("quant graph")
+    graph = to_quant_graph(model, path.stem, scaling)
+    ours = interpret(graph, quantise_input(graph, images))
+    compare.require_integers("quant graph", values, ours)
+    return Imported(graph, original, integer.model, model, images)
+
+
+def fold(imported: Imported, foldings: Mapping[str, Folding]) -> ModelWrapper:
+    """FINN's dataflow model with PE and SIMD set, executed once more and compared."""
+    model = ModelWrapper(imported.dataflow.model, make_deepcopy=True)
+    carriers = {**dict(imported.graph.fused), **{name: name for name in foldings}}
+    for node in model.graph.node:
+        op, folding = getCustomOp(node), foldings[carriers[node.name]]
+        for key, value in (("PE", folding.pe), ("SIMD", folding.simd)):
+            if key in op.get_nodeattr_types():
+                op.set_nodeattr(key, value)
+    frames = _frames(model, imported.images, imported.graph.scaling.input_scale)
+    compare.require_same(
+        "folding", compare.execute(imported.dataflow, frames), compare.execute(model, frames)
+    )
+    return model
+
+
+def finn_estimates(folded: ModelWrapper, part: str) -> dict[str, Any]:
+    """FINN's own view of the folded model for a part: cycles and resources by layer.
+
+    The model is specialised for the part and partitioned, as ``finn build`` would.
+    """
+    with compare.quiet(), _scratch() as folder:
+        model = ModelWrapper(folded.model, make_deepcopy=True)
+        names = [node.name for node in model.graph.node]
+        model = model.transform(SpecializeLayers(part)).transform(GiveUniqueNodeNames())
+        ours = dict(zip((node.name for node in model.graph.node), names, strict=True))
+        cycles = {ours[k]: int(v) for k, v in model.analysis(exp_cycles_per_layer).items()}
+        resources = {
+            ours[name]: {key: float(value) for key, value in found.items()}
+            for name, found in res_estimation(model, part).items()
+        }
+        parent = model.transform(CreateDataflowPartition(partition_model_dir=str(folder)))
+    partitions = [n for n in parent.graph.node if n.op_type == "StreamingDataflowPartition"]
+    return {
+        "cycles": cycles,
+        "resources": resources,
+        "max_cycles": max(cycles.values()),
+        "partitions": len(partitions),
+    }
+
+
+def to_bytes(model: ModelWrapper) -> bytes:
+    """A model's file, byte-identical for the same model."""
+    return bytes(model.model.SerializeToString(deterministic=True))
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="hwgen_finn_") as name:
+        yield Path(name)
+
+
+def _input_shape(model: ModelWrapper) -> tuple[int, int, int, int]:
+    shape = model.get_tensor_shape(model.graph.input[0].name)
+    if shape is None or len(shape) != 4:
+        raise UserInputError(f"the network's input has shape {shape}; (N, C, H, W) is supported")
+    return int(shape[0]), int(shape[1]), int(shape[2]), int(shape[3])
+
+
+def _frames(model: ModelWrapper, images: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+    """Integer frames (N, H, W, C) in float32, as FINN holds them."""
+    dtype = model.get_tensor_datatype(model.graph.input[0].name)
+    integers = np.clip(np.round(images / np.float32(scale)), dtype.min(), dtype.max())
+    return np.ascontiguousarray(integers.transpose(0, 2, 3, 1).astype(np.float32))
+
+
+def read_dataflow_model(path: Path, name: str, scaling: Scaling) -> QuantGraph:
+    """The QuantGraph of a dataflow model's file."""
+    return to_quant_graph(ModelWrapper(str(path)), name, scaling)

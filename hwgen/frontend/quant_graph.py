@@ -1,0 +1,120 @@
+"""From FINN's hardware layers to the QuantGraph: plain data, nothing of onnx left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+from onnx import helper
+from qonnx.core.modelwrapper import ModelWrapper
+
+from hwgen.errors import UnsupportedError
+from hwgen.layers import from_finn
+from hwgen.layers.base import FinnNode
+from hwgen.quant import IntArray, IntType, QuantGraph, Scaling, Tensor
+
+Fused = tuple[tuple[str, str], ...]
+
+
+def to_quant_graph(model: ModelWrapper, name: str, scaling: Scaling) -> QuantGraph:
+    """Read every FINN node into its layer; the result is checked."""
+    nodes, fused = fuse_bias(*fuse_padding([_node(model, n) for n in model.graph.node], ()))
+    return QuantGraph(
+        name=name,
+        input=_tensor(model, model.graph.input[0].name),
+        output=_tensor(model, model.graph.output[0].name),
+        layers=tuple(from_finn(node) for node in nodes),
+        scaling=scaling,
+        fused=fused,
+    ).check()
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A node and the one that alone reads it."""
+
+    first: FinnNode
+    second: FinnNode
+
+
+def fuse_padding(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode], Fused]:
+    """FMPadding + ConvolutionInputGenerator: the window pads as it reads, in no cycles."""
+    pairs = _pairs(nodes, "FMPadding", "ConvolutionInputGenerator")
+    merged = {
+        p.second.name: replace(
+            p.second,
+            inputs=p.first.inputs,
+            attributes={**p.second.attributes, "Padding": p.first.attributes["Padding"]},
+        )
+        for p in pairs
+    }
+    gone = {p.first.name for p in pairs}
+    kept = [merged.get(n.name, n) for n in nodes if n.name not in gone]
+    return kept, (*fused, *((p.first.name, p.second.name) for p in pairs))
+
+
+def fuse_bias(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode], Fused]:
+    """MVAU + ElementwiseAdd of a constant: the accumulators start from the bias."""
+    pairs = [
+        p
+        for p in _pairs(nodes, "MVAU", "ElementwiseAdd")
+        if p.second.constants and not p.first.attributes.get("binaryXnorMode")
+    ]
+    merged = {
+        p.first.name: replace(
+            p.first,
+            outputs=p.second.outputs,
+            constants=(*p.first.constants, *p.second.constants),
+        )
+        for p in pairs
+    }
+    gone = {p.second.name for p in pairs}
+    kept = [merged.get(n.name, n) for n in nodes if n.name not in gone]
+    return kept, (*fused, *((p.second.name, p.first.name) for p in pairs))
+
+
+def _pairs(nodes: Sequence[FinnNode], first: str, second: str) -> list[_Pair]:
+    by_output = {t.name: node for node in nodes for t in node.outputs}
+    found = []
+    for node in nodes:
+        before = by_output.get(node.inputs[0].name)
+        if node.op_type == second and before is not None and before.op_type == first:
+            found.append(_Pair(before, node))
+    return found
+
+
+def _node(model: ModelWrapper, node: onnx.NodeProto) -> FinnNode:
+    streams, constants = [], []
+    for name in node.input:
+        value = model.get_initializer(name)
+        if value is None:
+            streams.append(_tensor(model, name))
+        else:
+            constants.append(_integers(node, np.asarray(value)))
+    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    return FinnNode(
+        node.op_type,
+        node.name,
+        {k: v.decode() if isinstance(v, bytes) else v for k, v in attributes.items()},
+        tuple(streams),
+        tuple(constants),
+        tuple(_tensor(model, name) for name in node.output),
+    )
+
+
+def _integers(node: onnx.NodeProto, value: np.ndarray[tuple[int, ...], np.dtype]) -> IntArray:
+    integers: IntArray = np.rint(value).astype(np.int64)
+    if not np.array_equal(integers, value):
+        raise UnsupportedError(f"node {node.name} ({node.op_type}) holds a constant of fractions")
+    return integers
+
+
+def _tensor(model: ModelWrapper, name: str) -> Tensor:
+    shape = model.get_tensor_shape(name)
+    if shape is None or len(shape) not in (2, 4):
+        raise UnsupportedError(f"tensor {name} has shape {shape}; (N, H, W, C) is supported")
+    h, w = (shape[1], shape[2]) if len(shape) == 4 else (1, 1)
+    dtype = IntType.parse(model.get_tensor_datatype(name).name)
+    return Tensor(name, (int(h), int(w), int(shape[-1])), dtype)

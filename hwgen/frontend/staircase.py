@@ -1,0 +1,118 @@
+"""Integer staircases of trained functions, found by evaluating the functions themselves.
+
+A chain of operators between two integer tensors (scale, batch norm, RPReLU, quantiser) is run as
+it stands in the graph, in the graph's own float arithmetic, at the integers the tensor can take.
+Rounding, ties and float error are then right by construction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_onnx
+
+from hwgen.errors import UnsupportedError
+from hwgen.quant import IntArray
+
+FloatArray = NDArray[np.float32]
+EXHAUSTIVE = 1 << 12  # ranges up to this size are evaluated at every integer
+
+
+def chain_function(
+    model: ModelWrapper, nodes: Sequence[onnx.NodeProto], channels: int
+) -> Callable[[FloatArray], FloatArray]:
+    """The composition of ``nodes`` as a function of float arrays (n, channels).
+
+    The nodes run through qonnx exactly as in the whole model; their constants come from it.
+    """
+    constants = {name: model.get_initializer(name) for node in nodes for name in node.input if name}
+
+    def apply(values: FloatArray) -> FloatArray:
+        shape = [len(values), channels, 1, 1]
+        chain, here = [], "x"
+        for i, node in enumerate(nodes):
+            copy = onnx.NodeProto()
+            copy.CopyFrom(node)
+            data = next(k for k, name in enumerate(node.input) if constants[name] is None)
+            copy.input[data] = here
+            del copy.output[1:]
+            here = copy.output[0] = f"y{i}"
+            chain.append(copy)
+        infos = [helper.make_tensor_value_info(f"y{i}", 1, shape) for i in range(len(chain))]
+        graph = helper.make_graph(
+            chain, "chain", [helper.make_tensor_value_info("x", 1, shape)], infos[-1:]
+        )
+        graph.value_info.extend(infos[:-1])
+        small = ModelWrapper(helper.make_model(graph, opset_imports=model.model.opset_import))
+        for name, value in constants.items():
+            if value is not None:
+                small.set_initializer(name, value)
+        result = execute_onnx(small, {"x": values.reshape(shape)})[here]
+        return np.asarray(result, np.float32).reshape(len(values), channels)
+
+    return apply
+
+
+@dataclass(frozen=True, slots=True)
+class Staircase:
+    """y = lo + sum(x >= thresholds[c]); ``flip[c]`` says that x must be negated first."""
+
+    thresholds: IntArray
+    flip: NDArray[np.bool_]
+
+
+def extract(
+    level_of: Callable[[IntArray], IntArray], channels: int, lo: int, hi: int, levels: int
+) -> Staircase:
+    """Read the thresholds off a monotone per-channel function.
+
+    ``level_of`` maps integers (n, channels) of [lo, hi] to levels 0..levels. A channel may fall
+    instead of rise; its thresholds are then those of x -> level_of(lo + hi - x). A threshold that
+    is never reached is hi + 1. Raises ``UnsupportedError`` if a channel is not monotone.
+    """
+    ends = level_of(np.array([[lo] * channels, [hi] * channels]))
+    flip = ends[0] > ends[1]
+
+    def rising(x: IntArray) -> IntArray:
+        return level_of(np.where(flip, lo + hi - x, x))
+
+    if hi - lo < EXHAUSTIVE:
+        return Staircase(_by_table(rising, channels, lo, hi, levels), flip)
+    return Staircase(_by_bisection(rising, channels, lo, hi, levels), flip)
+
+
+def _by_table(
+    rising: Callable[[IntArray], IntArray], channels: int, lo: int, hi: int, levels: int
+) -> IntArray:
+    x = np.arange(lo, hi + 1)
+    table = rising(np.repeat(x[:, None], channels, axis=1))
+    falls = np.argwhere(np.diff(table, axis=0) < 0)
+    if len(falls):
+        at, channel = (int(v) for v in falls[0])
+        raise UnsupportedError(
+            f"channel {channel} falls at {lo + at + 1} after it rose: not a staircase "
+            "(a negative PReLU slope?)"
+        )
+    wanted = np.arange(1, levels + 1)
+    return lo + np.stack([np.searchsorted(table[:, c], wanted) for c in range(channels)])
+
+
+def _by_bisection(
+    rising: Callable[[IntArray], IntArray], channels: int, lo: int, hi: int, levels: int
+) -> IntArray:
+    """All thresholds at once: low stays below each, high is at or above it."""
+    wanted = np.arange(1, levels + 1)[:, None]
+    low = np.full((levels, channels), lo - 1)
+    high = np.full((levels, channels), hi + 1)
+    while (high - low > 1).any():
+        middle = (low + high) // 2
+        reached = rising(np.clip(middle, lo, hi)) >= wanted
+        high = np.where(reached & (high - low > 1), middle, high)
+        low = np.where(~reached & (high - low > 1), middle, low)
+    return high.T

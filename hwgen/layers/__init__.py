@@ -1,0 +1,39 @@
+"""The registry of layer kinds."""
+
+from __future__ import annotations
+
+from hwgen.errors import UnsupportedError
+from hwgen.layers.add import Add
+from hwgen.layers.base import FinnNode, Layer
+from hwgen.layers.fork import Fork
+from hwgen.layers.global_sum import GlobalSum
+from hwgen.layers.mvau import IntMvau, XnorMvau
+from hwgen.layers.threshold import Threshold
+from hwgen.layers.width_converter import WidthConverter
+from hwgen.layers.window import Window
+
+KINDS: tuple[type[Layer], ...] = (
+    Add,
+    Fork,
+    GlobalSum,
+    IntMvau,
+    Threshold,
+    WidthConverter,
+    Window,
+    XnorMvau,
+)
+
+FROM_FINN: dict[str, type[Layer]] = {op: kind for kind in KINDS for op in kind.finn_ops}
+
+
+def from_finn(node: FinnNode) -> Layer:
+    """Turn a FINN hardware layer into ours, or raise ``UnsupportedError`` that names the node."""
+    op_type = node.op_type
+    if op_type == "MVAU" and node.attributes.get("binaryXnorMode"):
+        op_type = "MVAU:xnor"
+    if op_type not in FROM_FINN:
+        raise UnsupportedError(
+            f"node {node.name}: FINN layer {node.op_type} has no kernel here; "
+            f"supported: {', '.join(sorted(FROM_FINN))}"
+        )
+    return FROM_FINN[op_type].from_finn(node)

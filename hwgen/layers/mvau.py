@@ -1,0 +1,224 @@
+"""Matrix-vector-activation units: the arithmetic of every convolution and linear layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import ceil, log2
+from typing import ClassVar, Self
+
+import numpy as np
+
+from hwgen.layers.base import (
+    Call,
+    FinnNode,
+    Folding,
+    Layer,
+    Resources,
+    RtlInstance,
+    Schedule,
+    divisors,
+)
+from hwgen.layers.memory import mem_file
+from hwgen.quant import BINARY, IntArray, IntType
+
+
+@dataclass(frozen=True, slots=True)
+class Mvau(Layer):
+    """(H, W, K) to (H, W, M) by weights (K, M), ``simd`` rows and ``pe`` columns a cycle."""
+
+    weights: IntArray = field(repr=False)
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """(K, M)."""
+        k, m = self.weights.shape
+        return k, m
+
+    def fold(self, folding: Folding) -> tuple[int, int]:
+        """(synapse folds K / SIMD, neuron folds M / PE)."""
+        k, m = self.matrix
+        return k // folding.simd, m // folding.pe
+
+    def check_shapes(self) -> None:
+        """The weight matrix fits the tensors."""
+        h, w, c = self.input.shape
+        k, m = self.matrix
+        if c != k or self.output.shape != (h, w, m):
+            raise self.fail(f"{self.input.shape} by weights {k}x{m} gives {self.output.shape}")
+
+    def check_range(self, lo: int, hi: int) -> None:
+        """The output type holds every sum that can occur."""
+        if lo < self.output.dtype.lo or hi > self.output.dtype.hi:
+            raise self.fail(f"sums reach [{lo}, {hi}], outside {self.output.dtype}")
+
+    def foldings(self) -> Iterator[Folding]:
+        """SIMD divides K, PE divides M; FINN's rule."""
+        k, m = self.matrix
+        return (Folding(pe, simd) for simd in divisors(k) for pe in divisors(m))
+
+    def lanes(self, folding: Folding) -> tuple[int, int]:
+        """SIMD elements in, PE elements out."""
+        return folding.simd, folding.pe
+
+    def cycles(self, folding: Folding) -> int:
+        """Pixels times synapse folds times neuron folds."""
+        sf, nf = self.fold(folding)
+        return self.input.pixels * sf * nf
+
+    def schedule(self, folding: Folding) -> Schedule:
+        """A vector is read once and replayed from a two-vector buffer for further neuron folds."""
+        sf, nf = self.fold(folding)
+        pixel, n, s = np.ogrid[: self.input.pixels, :nf, :sf]
+        need = pixel * sf + np.where(n == 0, s + 1, sf)
+        free = pixel * sf + np.where(n == nf - 1, s + 1, 0)
+        emit = pixel * nf + n + (s == sf - 1)
+        return Schedule(
+            need=np.ascontiguousarray(need).reshape(-1),
+            free=np.ascontiguousarray(free).reshape(-1),
+            emit=np.ascontiguousarray(emit).reshape(-1),
+            buffer=2 * sf if nf > 1 else 0,
+            latency=4,
+        )
+
+    def weight_memory(self, folding: Folding, bits: int) -> tuple[str, bytes]:
+        """Word nf * SF + sf holds W[sf * SIMD + i, nf * PE + p] at bit (p * SIMD + i) * bits."""
+        sf, nf = self.fold(folding)
+        tiled = self.weights.reshape(sf, folding.simd, nf, folding.pe)
+        rows = tiled.transpose(2, 0, 3, 1).reshape(nf * sf, folding.pe * folding.simd)
+        return mem_file("weights", rows, bits)
+
+    def memory_cost(self, folding: Folding, weight_bits: int) -> Resources:
+        """Weight ROM (LUTs up to 128 words, else block RAM) and replay buffer (LUTRAM)."""
+        sf, nf = self.fold(folding)
+        width, depth = folding.pe * folding.simd * weight_bits, sf * nf
+        replay = folding.simd * self.input.dtype.bits * 4 / 3 if nf > 1 else 0
+        if depth == 1:
+            return Resources(lut=replay)
+        if depth <= 128:
+            return Resources(lut=replay + width * ceil(depth / 64), ff=width)
+        return Resources(lut=replay, bram36=0.5 * ceil(width / 36) * ceil(depth / 512))
+
+
+@dataclass(frozen=True, slots=True)
+class XnorMvau(Mvau):
+    """Popcount of XNOR over K bits: y = sum_k xnor(x_k, W[k, m]), in [0, K]."""
+
+    finn_ops: ClassVar[tuple[str, ...]] = ("MVAU:xnor",)
+
+    @classmethod
+    def from_finn(cls, node: FinnNode) -> Self:
+        """Read an MVAU with binaryXnorMode (FINN: matrixvectoractivation)."""
+        return cls(node.name, node.inputs, node.outputs, node.constants[0])
+
+    def check(self) -> None:
+        """Bits in, bits as weights, popcounts 0..K out (K = 2^n needs n + 1 bits)."""
+        self.check_shapes()
+        if self.input.dtype != BINARY or not np.isin(self.weights, (0, 1)).all():
+            raise self.fail("an XNOR product needs 1-bit inputs and weights")
+        self.check_range(0, self.matrix[0])
+
+    def call(self) -> Call:
+        """Call ``ops.xnor_matmul``."""
+        return Call("xnor_matmul", {}, {"weights": self.weights})
+
+    def resources(self, folding: Folding) -> Resources:
+        """Compressor tree and accumulator per PE, and the memories."""
+        acc = self.output.dtype.bits
+        levels = 1 + ceil(log2(max(folding.simd, 2)))
+        return self.memory_cost(folding, 1) + Resources(
+            lut=40 + folding.pe * (2.1 * folding.simd + acc),
+            ff=40 + folding.simd + folding.pe * (levels + 2 * acc),
+        )
+
+    def binary_lanes(self, folding: Folding) -> int:
+        """PE * SIMD."""
+        return folding.pe * folding.simd
+
+    def rtl(self, folding: Folding) -> RtlInstance:
+        """Instantiate mvau_xnor.sv."""
+        k, m = self.matrix
+        name, content = self.weight_memory(folding, 1)
+        return RtlInstance(
+            "mvau_xnor",
+            {
+                "K": k,
+                "M": m,
+                "SIMD": folding.simd,
+                "PE": folding.pe,
+                "ACC_BITS": self.output.dtype.bits,
+                "WEIGHTS": name,
+            },
+            {name: content},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class IntMvau(Mvau):
+    """Integer product: y = bias[m] + sum_k x_k * W[k, m]."""
+
+    finn_ops: ClassVar[tuple[str, ...]] = ("MVAU",)
+
+    bias: IntArray = field(repr=False)
+
+    @classmethod
+    def from_finn(cls, node: FinnNode) -> Self:
+        """Read an MVAU without binaryXnorMode; a second constant is a fused bias."""
+        weights = node.constants[0]
+        bias = np.zeros(weights.shape[1], np.int64)
+        if len(node.constants) > 1:
+            bias = bias + node.constants[1].reshape(-1)
+        return cls(node.name, node.inputs, node.outputs, weights, bias)
+
+    @property
+    def weight_type(self) -> IntType:
+        """The smallest type that holds every weight."""
+        return IntType.holding(int(self.weights.min()), int(self.weights.max()))
+
+    def check(self) -> None:
+        """No sum of any order leaves the accumulator, which has at most 32 bits."""
+        self.check_shapes()
+        corners = np.stack([self.weights * self.input.dtype.lo, self.weights * self.input.dtype.hi])
+        lo = int(np.min(np.minimum(corners.min(axis=0), 0).sum(axis=0) + np.minimum(self.bias, 0)))
+        hi = int(np.max(np.maximum(corners.max(axis=0), 0).sum(axis=0) + np.maximum(self.bias, 0)))
+        if IntType.holding(lo, hi).bits > 32:
+            raise self.fail(f"sums reach [{lo}, {hi}], more than 32 bits")
+        self.check_range(lo, hi)
+
+    def call(self) -> Call:
+        """Call ``ops.matmul``."""
+        return Call("matmul", {}, {"weights": self.weights, "bias": self.bias})
+
+    def resources(self, folding: Folding) -> Resources:
+        """A DSP a lane, an adder tree per PE, and the memories."""
+        acc = self.output.dtype.bits
+        lanes = folding.pe * folding.simd
+        return self.memory_cost(folding, self.weight_type.bits) + Resources(
+            lut=40 + lanes * (self.input.dtype.bits + self.weight_type.bits) + folding.pe * acc,
+            ff=40 + lanes * self.input.dtype.bits + folding.pe * 2 * acc,
+            dsp=lanes,
+        )
+
+    def rtl(self, folding: Folding) -> RtlInstance:
+        """Instantiate mvau_int.sv; bias word nf holds PE accumulator start values."""
+        k, m = self.matrix
+        weight_bits, acc = self.weight_type.bits, self.output.dtype.bits
+        weights, weight_words = self.weight_memory(folding, weight_bits)
+        bias, bias_words = mem_file("bias", self.bias.reshape(-1, folding.pe), acc)
+        return RtlInstance(
+            "mvau_int",
+            {
+                "K": k,
+                "M": m,
+                "SIMD": folding.simd,
+                "PE": folding.pe,
+                "A_BITS": self.input.dtype.bits,
+                "A_SIGNED": int(self.input.dtype.signed),
+                "W_BITS": weight_bits,
+                "W_SIGNED": int(self.weight_type.signed),
+                "ACC_BITS": acc,
+                "WEIGHTS": weights,
+                "BIAS": bias,
+            },
+            {weights: weight_words, bias: bias_words},
+        )

@@ -1,0 +1,149 @@
+"""Sliding window: pads an image and streams its patches, tap by tap (im2col)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from hwgen.layers.base import (
+    Call,
+    FinnNode,
+    Folding,
+    Layer,
+    Resources,
+    RtlInstance,
+    Schedule,
+    lane_foldings,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Window(Layer):
+    """(H, W, C) to (OH, OW, kernel * kernel * C), taps ordered (ky, kx, c).
+
+    Padding is made by address generation, so it takes neither cycles nor memory. Padded binary
+    taps are 0 bits, which means -1.
+    """
+
+    finn_ops: ClassVar[tuple[str, ...]] = ("ConvolutionInputGenerator",)
+
+    kernel: int
+    stride: int
+    pad: int
+    pad_value: int = 0
+
+    @classmethod
+    def from_finn(cls, node: FinnNode) -> Self:
+        """Read a square ConvolutionInputGenerator; ``Padding`` is that of a fused FMPadding."""
+        attributes = node.attributes
+        kernel, stride = attributes["ConvKernelDim"], attributes["Stride"]
+        pads = attributes.get("Padding", [0])
+        layer = cls(node.name, node.inputs, node.outputs, kernel[0], stride[0], pads[0])
+        if len(set(kernel)) > 1 or len(set(stride)) > 1:
+            raise layer.fail(f"kernel {kernel} or stride {stride} is not square")
+        if len(set(pads)) > 1:
+            raise layer.fail(f"padding {pads} is not equal on all sides")
+        if set(attributes.get("Dilation", [1])) != {1}:
+            raise layer.fail(f"dilation {attributes['Dilation']} is not 1")
+        if attributes.get("depthwise", 0):
+            raise layer.fail("depthwise windows are not supported")
+        return layer
+
+    def check(self) -> None:
+        """The output shape follows from kernel, stride and pad."""
+        h, w, c = self.input.shape
+        out_h, out_w = ((n + 2 * self.pad - self.kernel) // self.stride + 1 for n in (h, w))
+        if min(out_h, out_w) < 1 or self.pad >= self.kernel:
+            raise self.fail(f"kernel {self.kernel}, pad {self.pad} on a {h}x{w} image")
+        if self.output.shape != (out_h, out_w, self.kernel**2 * c):
+            raise self.fail(f"{self.input.shape} gives {self.output.shape}")
+        if not self.output.dtype.lo <= self.pad_value <= self.output.dtype.hi:
+            raise self.fail(f"pad value {self.pad_value} is outside {self.output.dtype}")
+
+    def call(self) -> Call:
+        """Call ``ops.window``."""
+        return Call(
+            "window",
+            {
+                "kernel": self.kernel,
+                "stride": self.stride,
+                "pad": self.pad,
+                "pad_value": self.pad_value,
+            },
+        )
+
+    def foldings(self) -> Iterator[Folding]:
+        """SIMD divides the channels."""
+        return (Folding(simd=f.pe) for f in lane_foldings(self.input.channels))
+
+    def lanes(self, folding: Folding) -> tuple[int, int]:
+        """SIMD channels in and out."""
+        return folding.simd, folding.simd
+
+    def cycles(self, folding: Folding) -> int:
+        """One cycle an output beat, or an input beat where a stride makes those more."""
+        return max(self.input.size, self.output.size) // folding.simd
+
+    def schedule(self, folding: Folding) -> Schedule:
+        """Outputs wait for the exact beat they show; rows are freed whole."""
+        h, w, c = self.input.shape
+        out_h, out_w, _ = self.output.shape
+        fold = c // folding.simd
+        oy, ox, ky, kx, f = np.ogrid[:out_h, :out_w, : self.kernel, : self.kernel, :fold]
+        y, x = oy * self.stride + ky - self.pad, ox * self.stride + kx - self.pad
+        inside = (y >= 0) & (y < h) & (x >= 0) & (x < w)
+        need = np.where(inside, (y * w + x) * fold + f + 1, 0).reshape(-1)
+        beats = need.size
+        row = np.arange(beats) // (beats // out_h)
+        next_row = np.clip((row + 1) * self.stride - self.pad, 0, h)
+        last_of_row = np.arange(1, beats + 1) % (beats // out_h) == 0
+        free = np.where(last_of_row, next_row, np.clip(row * self.stride - self.pad, 0, h)) * (
+            w * fold
+        )
+        free[-1] = h * w * fold
+        emit = np.arange(1, beats + 1)
+        idle = self.cycles(folding) - beats
+        return Schedule(
+            need=np.concatenate([np.maximum.accumulate(need), np.full(idle, h * w * fold)]),
+            free=np.concatenate([free, np.full(idle, h * w * fold)]),
+            emit=np.concatenate([emit, np.full(idle, beats)]),
+            buffer=self.buffer_rows * w * fold,
+            latency=2,
+        )
+
+    @property
+    def buffer_rows(self) -> int:
+        """Rows of the circular buffer: a window's, and those of the next step."""
+        return self.kernel + self.stride
+
+    def resources(self, folding: Folding) -> Resources:
+        """Line buffer in LUTRAM or block RAM, and the address generator."""
+        h, w, c = self.input.shape
+        width = folding.simd * self.input.dtype.bits
+        depth = self.buffer_rows * w * (c // folding.simd)
+        if depth * width > 8192 and depth > 256:
+            return Resources(
+                lut=90, ff=60 + width, bram36=np.ceil(depth / 1024) * np.ceil(width / 36)
+            )
+        return Resources(lut=90 + np.ceil(depth / 64) * width * 4 / 3, ff=60 + width)
+
+    def rtl(self, folding: Folding) -> RtlInstance:
+        """Instantiate sliding_window.sv."""
+        h, w, c = self.input.shape
+        return RtlInstance(
+            "sliding_window",
+            {
+                "HEIGHT": h,
+                "WIDTH": w,
+                "CHANNELS": c,
+                "KERNEL": self.kernel,
+                "STRIDE": self.stride,
+                "PAD": self.pad,
+                "PAD_VALUE": self.pad_value & ((1 << self.input.dtype.bits) - 1),
+                "BITS": self.input.dtype.bits,
+                "SIMD": folding.simd,
+            },
+        )

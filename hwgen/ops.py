@@ -1,0 +1,69 @@
+"""The integer meaning of every layer kind, in numpy alone.
+
+Each function takes arrays (N, H, W, C) of int64 and returns one array, or a tuple of arrays where
+a layer has several outputs. A build carries a verbatim copy of this file as ``reference/ops.py``,
+so it imports nothing but numpy.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+IntArray = NDArray[np.int64]
+
+
+def window(x: IntArray, *, kernel: int, stride: int, pad: int, pad_value: int) -> IntArray:
+    """im2col: (N, H, W, C) to (N, OH, OW, kernel * kernel * C), taps ordered (ky, kx, c)."""
+    padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), constant_values=pad_value)
+    out_h = (padded.shape[1] - kernel) // stride + 1
+    out_w = (padded.shape[2] - kernel) // stride + 1
+    taps = [
+        padded[:, ky : ky + stride * out_h : stride, kx : kx + stride * out_w : stride]
+        for ky in range(kernel)
+        for kx in range(kernel)
+    ]
+    return np.concatenate([t[:, :out_h, :out_w] for t in taps], axis=3)
+
+
+def xnor_matmul(x: IntArray, *, weights: IntArray) -> IntArray:
+    """popcount(xnor(x, w)) over K: bits (N, H, W, K) and weight bits (K, M) to (N, H, W, M)."""
+    k = weights.shape[0]
+    popcounts: IntArray = (_exact_matmul(2 * x - 1, 2 * weights - 1) + k) // 2
+    return popcounts
+
+
+def matmul(x: IntArray, *, weights: IntArray, bias: IntArray) -> IntArray:
+    """Integer matrix product: (N, H, W, K) with weights (K, M) plus bias (M) to (N, H, W, M)."""
+    return _exact_matmul(x, weights) + bias
+
+
+def _exact_matmul(x: IntArray, weights: IntArray) -> IntArray:
+    """Multiply in float64 (BLAS); exact while every partial sum stays below 2**53."""
+    product: IntArray = np.rint(x.astype(np.float64) @ weights.astype(np.float64)).astype(np.int64)
+    return product
+
+
+def threshold(x: IntArray, *, thresholds: IntArray, offset: int) -> IntArray:
+    """Staircase y = offset + sum_i(x >= T[c, i]); thresholds (C, n) ascend along n."""
+    flat = x.reshape(-1, x.shape[-1])
+    out = np.empty_like(flat)
+    for c in range(flat.shape[1]):
+        out[:, c] = np.searchsorted(thresholds[c], flat[:, c], side="right")
+    return out.reshape(x.shape) + offset
+
+
+def add(a: IntArray, b: IntArray) -> IntArray:
+    """Element-wise integer sum."""
+    return a + b
+
+
+def fork(x: IntArray, *, outputs: int) -> tuple[IntArray, ...]:
+    """The same values for every reader."""
+    return (x,) * outputs
+
+
+def global_sum(x: IntArray) -> IntArray:
+    """Sum over all pixels: (N, H, W, C) to (N, 1, 1, C)."""
+    total: IntArray = x.sum(axis=(1, 2), keepdims=True)
+    return total

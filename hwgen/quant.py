@@ -1,0 +1,161 @@
+"""QuantGraph: the meaning of a network, integers and bits only.
+
+A graph is a list of layers in topological order. Every tensor has a name, a shape
+``(H, W, C)`` and an integer type; every tensor is produced once and consumed once, so a value
+with two readers passes through an explicit ``Fork``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwgen.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from hwgen.layers.base import Layer
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class IntType:
+    """A two's complement or unsigned integer of ``bits`` bits.
+
+    One unsigned bit is also the binary type of the network: 1 stands for +1 and 0 for -1, but
+    only the XNOR MVAU reads it so.
+    """
+
+    bits: int
+    signed: bool = False
+
+    @classmethod
+    def holding(cls, lo: int, hi: int) -> Self:
+        """The smallest type that holds every integer of ``[lo, hi]``."""
+        if lo >= 0:
+            return cls(max(1, int(hi).bit_length()))
+        return cls(1 + max(int(-lo - 1).bit_length(), int(max(hi, 0)).bit_length()), signed=True)
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """Read a FINN datatype name such as ``UINT4``, ``INT8`` or ``BINARY``."""
+        if name in ("BINARY", "BIPOLAR"):
+            return cls(1)
+        for prefix, signed in (("UINT", False), ("INT", True)):
+            if name.startswith(prefix) and name[len(prefix) :].isdigit():
+                return cls(int(name[len(prefix) :]), signed)
+        raise UnsupportedError(f"datatype {name} is not an integer type")
+
+    @property
+    def lo(self) -> int:
+        """The smallest value."""
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def hi(self) -> int:
+        """The largest value."""
+        return (1 << (self.bits - self.signed)) - 1
+
+    def __str__(self) -> str:
+        return f"{'INT' if self.signed else 'UINT'}{self.bits}"
+
+
+BINARY = IntType(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One frame of a stream: ``shape`` is (H, W, C), the channel index runs fastest."""
+
+    name: str
+    shape: tuple[int, int, int]
+    dtype: IntType
+
+    @property
+    def channels(self) -> int:
+        """C, the fastest running dimension."""
+        return self.shape[2]
+
+    @property
+    def pixels(self) -> int:
+        """H * W."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def size(self) -> int:
+        """Elements in a frame."""
+        return self.pixels * self.channels
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """How the float world outside maps to the integers inside.
+
+    Input: ``clip(round_half_even(x / input_scale) , dtype)`` on the (N, C, H, W) float tensor.
+    Output: ``y * output_scale + output_offset``.
+    """
+
+    input_scale: float
+    output_scale: float
+    output_offset: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class QuantGraph:
+    """A whole network; ``layers`` in topological order.
+
+    ``fused`` lists FINN nodes that have no layer of their own, each with the layer that does
+    their work: (FMPadding_0, ConvolutionInputGenerator_0).
+    """
+
+    name: str
+    input: Tensor
+    output: Tensor
+    layers: tuple[Layer, ...]
+    scaling: Scaling
+    fused: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor by name, the input first."""
+        return {t.name: t for t in (self.input, *(o for lay in self.layers for o in lay.outputs))}
+
+    def check(self) -> Self:
+        """Raise ``UnsupportedError`` unless every tensor is made once and read once, in order."""
+        unread = {self.input.name: self.input}
+        names: set[str] = set()
+        for layer in self.layers:
+            if layer.name in names:
+                raise UnsupportedError(f"two layers are named {layer.name}")
+            names.add(layer.name)
+            for tensor in layer.inputs:
+                if unread.pop(tensor.name, None) != tensor:
+                    raise UnsupportedError(
+                        f"layer {layer.name} reads {tensor.name}, which no earlier layer makes "
+                        "with that shape and type, or which another layer has read"
+                    )
+            for tensor in layer.outputs:
+                if tensor.name in unread:
+                    raise UnsupportedError(f"tensor {tensor.name} is made twice")
+                unread[tensor.name] = tensor
+            layer.check()
+        if unread != {self.output.name: self.output}:
+            raise UnsupportedError(
+                f"tensors left unread: {sorted(set(unread) - {self.output.name})}"
+            )
+        return self
+
+
+def quantise_input(graph: QuantGraph, images: NDArray[np.float32]) -> IntArray:
+    """Turn float images (N, C, H, W) into the integers (N, H, W, C) the first layer reads."""
+    h, w, c = graph.input.shape
+    if images.ndim != 4 or images.shape[1:] != (c, h, w):
+        raise UnsupportedError(
+            f"images have shape {images.shape}, the network reads (N, {c}, {h}, {w})"
+        )
+    scaled = np.round(images.astype(np.float32) / np.float32(graph.scaling.input_scale))
+    clipped = np.clip(scaled, graph.input.dtype.lo, graph.input.dtype.hi)
+    return np.ascontiguousarray(clipped.astype(np.int64).transpose(0, 2, 3, 1))

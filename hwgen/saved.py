@@ -1,0 +1,62 @@
+"""A finished build read back: the Dataflow it was generated from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import yaml
+
+from hwgen.board import Board
+from hwgen.dataflow import Dataflow
+from hwgen.files import Files, check_seal, to_json
+from hwgen.folding import plan, read_config, to_config
+from hwgen.quant import Scaling
+
+CONFIG = "build_config.yaml"
+FOLDING = "final_hw_config.json"
+MODEL = "intermediate_models/dataflow.onnx"
+DATA = "verification_output/data.npz"
+
+
+def describe_build(flow: Dataflow, board: Board) -> Files:
+    """The files that, with the dataflow model, let ``load_dataflow`` rebuild the Dataflow."""
+    foldings = {stage.name: stage.folding for stage in flow.stages}
+    config = {
+        "name": flow.graph.name,
+        "clock_mhz": flow.clock_mhz,
+        "scaling": asdict(flow.graph.scaling),
+        "board": board.model_dump(),
+    }
+    return Files(
+        {
+            CONFIG: yaml.safe_dump(config, sort_keys=True).encode(),
+            FOLDING: to_json(to_config(flow.graph, foldings)),
+        }
+    )
+
+
+def load_build(folder: Path) -> tuple[Dataflow, Board]:
+    """Check the build's manifest, then rebuild its Dataflow exactly as it was generated.
+
+    Raises ``UserInputError`` for a folder that is no finished build or was edited since.
+    """
+    check_seal(folder)
+    from hwgen.frontend.importer import read_dataflow_model  # heavy: qonnx and finn
+
+    config = yaml.safe_load((folder / CONFIG).read_text())
+    board = Board.model_validate(config["board"])
+    graph = read_dataflow_model(folder / MODEL, config["name"], Scaling(**config["scaling"]))
+    foldings = read_config(folder / FOLDING, graph)
+    flow, _ = plan(graph, board, foldings, config["clock_mhz"])
+    return flow, board
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """A JSON object from the build, empty if the file does not exist."""
+    if not path.is_file():
+        return {}
+    found = json.loads(path.read_text())
+    assert isinstance(found, dict), path
+    return found

@@ -1,0 +1,205 @@
+"""Proof of a build: every engine runs and must equal the integer graph, bit for bit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwgen import report
+from hwgen.backends import cpp, reference, rtlsim
+from hwgen.data import VerificationData, load_data
+from hwgen.dataflow import Dataflow
+from hwgen.engine import EngineRun, first_difference, interpret
+from hwgen.errors import MismatchError
+from hwgen.files import require_writable, write_json
+from hwgen.journal import Journal
+from hwgen.quant import IntArray, quantise_input
+from hwgen.saved import DATA, load_build, read_json
+
+LAYERWISE = 3  # frames on which every layer's output is compared, not the network's alone
+STALLED = 4  # frames that rtlsim also runs under random idle and back-pressure
+ENGINES = ("reference", "cppsim", "rtlsim")
+
+Run = Callable[[IntArray, bool], EngineRun]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What comparing one engine with the integer graph gave."""
+
+    images: int
+    mismatches: int
+    first_mismatch: Mapping[str, Any] | None
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in verification.json."""
+        return {
+            "images": self.images,
+            "mismatches": self.mismatches,
+            "first_mismatch": self.first_mismatch,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def verify(
+    folder: Path,
+    *,
+    engines: tuple[str, ...] = ENGINES,
+    images: int | None = None,
+    input_file: Path | None = None,
+) -> dict[str, Verdict]:
+    """Build and run engines on the build's images, or on ``input_file``; write the reports.
+
+    The outputs of all images are compared, and every layer's on the first few. Raises
+    ``MismatchError`` naming the first differing layer, channel and pixel of the first engine that
+    differs; the reports are written before.
+    """
+    require_writable(folder / "report")
+    flow, _ = load_build(folder)
+    data = load_data(input_file or folder / DATA)
+    frames = quantise_input(flow.graph, data.images[:images])
+    journal = Journal(folder, total=1 + 2 * len(engines), title=f"verify {folder}")
+    verdicts: dict[str, Verdict] = {}
+    outputs: dict[str, IntArray] = {}
+    with journal.running():
+        with journal.step("integer graph"):
+            started = time.monotonic()
+            final = flow.graph.output.name
+            expected = interpret(flow.graph, frames, keep=False)[final]
+            layers = interpret(flow.graph, frames[:LAYERWISE])
+            outputs["integer"] = expected
+            if data.brevitas_logits is not None:
+                seconds = time.monotonic() - started
+                verdicts["brevitas"] = against_brevitas(flow, data, expected, seconds)
+        for name in engines:
+            with journal.step(f"compile {name}"):
+                run = _prepare(name, folder, flow)
+            with journal.step(f"run {name} on {len(frames)} images"):
+                verdicts[name], outputs[name] = _compare(flow, run, frames, expected, layers)
+    write_json(folder / "report" / "verification.json", _merged(folder, verdicts))
+    write_json(folder / "report" / "accuracy.json", accuracies(data, outputs))
+    _save_outputs(folder, outputs)
+    report.write(folder)
+    for name, verdict in verdicts.items():
+        if verdict.mismatches:
+            where = ", ".join(f"{k} {v}" for k, v in (verdict.first_mismatch or {}).items())
+            raise MismatchError(
+                f"{name} differs from the integer graph on {verdict.mismatches} of "
+                f"{verdict.images} images; first difference: {where}"
+            )
+    return verdicts
+
+
+def _prepare(name: str, folder: Path, flow: Dataflow) -> Run:
+    """Compile an engine; return how to run it."""
+    if name == "reference":
+        return lambda x, keep: reference.run(folder / "reference", flow.graph, x, keep=keep)
+    if name == "cppsim":
+        cpp.build(folder / "cppsim", folder / "cppsim" / "build.log")
+        return lambda x, keep: cpp.run(folder / "cppsim", flow.graph, x, keep=keep)
+    rtlsim.build(folder / "rtl", folder / "rtlsim", folder / "rtlsim" / "build.log")
+    return _RtlRun(folder, flow)
+
+
+@dataclass(frozen=True, slots=True)
+class _RtlRun:
+    """rtlsim: full speed for the measurement, and once more under idle and back-pressure."""
+
+    folder: Path
+    flow: Dataflow
+
+    def __call__(self, frames: IntArray, keep: bool) -> EngineRun:
+        """Run, check the initiation interval, and write rtlsim_performance.json."""
+        where = self.folder / "rtlsim"
+        if keep:
+            return rtlsim.run(where, self.flow, frames, keep=True)
+        fast = rtlsim.run(where, self.flow, frames)
+        some = frames[:STALLED]
+        slow = rtlsim.run(where, self.flow, some, seed=1, idle=0.3, stall=0.3)
+        if not np.array_equal(fast.output[: len(some)], slow.output):
+            raise MismatchError("rtlsim: outputs depend on idle cycles and back-pressure")
+        stats = dict(fast.stats)
+        model = self.flow.max_cycles
+        measured = stats.get("cycles_per_frame")
+        write_json(
+            self.folder / "report" / "rtlsim_performance.json",
+            {**stats, "model_cycles_per_frame": model, "clock_mhz": self.flow.clock_mhz},
+        )
+        if measured is not None and len(frames) >= 4 and measured != model:
+            raise MismatchError(
+                f"rtlsim takes {measured:g} cycles a frame, the model says {model}: "
+                f"bottleneck {self.flow.bottleneck.name}"
+            )
+        return fast
+
+
+def _compare(
+    flow: Dataflow, run: Run, frames: IntArray, expected: IntArray, layers: Mapping[str, IntArray]
+) -> tuple[Verdict, IntArray]:
+    started = time.monotonic()
+    whole = run(frames, False)
+    traced = run(frames[:LAYERWISE], True)
+    seconds = time.monotonic() - started
+    wrong = (whole.output != expected).reshape(len(frames), -1).any(axis=1)
+    first = first_difference(flow.graph, layers, traced.tensors)
+    if first is None and wrong.any():
+        final = flow.graph.output.name
+        first = first_difference(flow.graph, {final: expected}, {final: whole.output})
+    mismatches = max(int(wrong.sum()), int(first is not None))
+    return Verdict(len(frames), mismatches, first, seconds), whole.output
+
+
+def against_brevitas(
+    flow: Dataflow, data: VerificationData, output: IntArray, seconds: float
+) -> Verdict:
+    """Brevitas' float logits against the integer graph after its output scale: equal exactly."""
+    assert data.brevitas_logits is not None
+    scaling = flow.graph.scaling
+    want = data.brevitas_logits[: len(output)].reshape(len(output), -1)
+    logits = output.reshape(len(output), -1).astype(np.float32) * np.float32(scaling.output_scale)
+    logits += np.float32(scaling.output_offset)
+    wrong = (want != logits).any(axis=1)
+    first = None
+    if wrong.any():
+        n, c = (int(i) for i in np.argwhere(want != logits)[0])
+        first = {
+            "layer": flow.graph.layers[-1].name,
+            "image": n,
+            "channel": c,
+            "expected": float(want[n, c]),
+            "got": float(logits[n, c]),
+        }
+    return Verdict(len(output), int(wrong.sum()), first, seconds)
+
+
+def accuracies(data: VerificationData, outputs: Mapping[str, IntArray]) -> dict[str, Any]:
+    """Share of right answers at every stage; stages without labels or figures are left out."""
+    found: dict[str, Any] = {}
+    if data.float_accuracy is not None:
+        found["float"] = data.float_accuracy
+    if data.brevitas_accuracy is not None:
+        found["brevitas"] = data.brevitas_accuracy
+    if data.labels is not None:
+        for name, output in outputs.items():
+            answers = output.reshape(len(output), -1).argmax(axis=1)
+            found[name] = float(np.mean(answers == data.labels[: len(output)]))
+        found["images"] = len(next(iter(outputs.values())))
+    return found
+
+
+def _merged(folder: Path, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
+    """New verdicts over those of earlier runs on the same build."""
+    before = read_json(folder / "report" / "verification.json")
+    return {**before, **{name: verdict.to_json() for name, verdict in verdicts.items()}}
+
+
+def _save_outputs(folder: Path, outputs: Mapping[str, IntArray]) -> None:
+    for name, output in outputs.items():
+        with (folder / "verification_output" / f"{name}.npy").open("wb") as stream:
+            np.save(stream, output)

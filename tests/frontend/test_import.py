@@ -1,0 +1,216 @@
+"""The frontend keeps every integer: from the QONNX file to the QuantGraph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_onnx
+from qonnx.transformation.infer_shapes import InferShapes
+
+from hwgen.board import load_board
+from hwgen.engine import interpret
+from hwgen.errors import MismatchError, UnsupportedError, UserInputError
+from hwgen.folding import fastest
+from hwgen.frontend import importer
+from hwgen.frontend.dataflow_graph import Step
+from hwgen.frontend.importer import Imported, import_model, read_dataflow_model, to_bytes
+from hwgen.layers import Threshold, Window, XnorMvau
+from hwgen.quant import QuantGraph, quantise_input
+from tests.qonnx_models import ModelBuilder, reactnet
+
+
+def logits(path: Path, images: np.ndarray) -> np.ndarray:
+    """The original file run by qonnx, one image at a time: the independent path."""
+    model = ModelWrapper(str(path)).transform(InferShapes())
+    name = model.graph.output[0].name
+    return np.concatenate([execute_onnx(model, {"images": x[None]})[name] for x in images])
+
+
+def integer_logits(graph: QuantGraph, images: np.ndarray) -> np.ndarray:
+    out = interpret(graph, quantise_input(graph, images), keep=False)[graph.output.name]
+    return out.reshape(len(images), -1) * graph.scaling.output_scale
+
+
+def random_images(seed: int, count: int, shape: tuple[int, int, int]) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-0.1, 1.1, (count, *shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("seed", "width", "bits", "dyadic"),
+    [(0, 3, 2, False), (1, 4, 4, True), (2, 8, 8, False), (3, 4, 3, True), (4, 5, 5, False)],
+)
+def test_random_reactnets_keep_their_logits(
+    tmp_path: Path, seed: int, width: int, bits: int, dyadic: bool
+) -> None:
+    builder = reactnet(seed, width=width, bits=bits, dyadic=dyadic)
+    path = builder.save(tmp_path / "model.onnx")
+    images = random_images(seed, 4, builder.shape)
+    graph = import_model(path, images, count=1).graph
+    assert np.array_equal(integer_logits(graph, images), logits(path, images))
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Imported:
+    path = reactnet(3).save(tmp_path_factory.mktemp("model") / "model.onnx")
+    return import_model(path, None)
+
+
+def test_padding_and_bias_are_fused_into_their_neighbours(imported: Imported) -> None:
+    graph = imported.graph
+    assert all(w.pad == 1 for w in graph.layers if isinstance(w, Window))
+    assert [carrier[:4] for name, carrier in graph.fused if "Elementwise" in name] == ["MVAU"]
+    assert sum(name.startswith("FMPadding") for name, _ in graph.fused) == 2
+
+
+def test_popcounts_have_the_type_that_holds_k(imported: Imported) -> None:
+    for layer in imported.graph.layers:
+        if isinstance(layer, XnorMvau):
+            assert layer.output.dtype.bits == int(layer.matrix[0]).bit_length()
+
+
+def test_sign_of_zero_is_plus_one(tmp_path: Path) -> None:
+    builder = ModelBuilder(0, shape=(1, 2, 2))
+    builder.stem(2, scale=1.0)
+    builder.binary_conv(2, 1)
+    builder.here = builder.quant(builder.here, 4, 1.0)
+    builder.head(2, 1.0)
+    graph = import_model(builder.save(tmp_path / "m.onnx"), None).graph
+    sign = next(x for x in graph.layers if isinstance(x, Threshold) and x.output.dtype.bits == 1)
+    zero = np.zeros((1, *sign.input.shape), np.int64)
+    assert (sign.evaluate(zero)[0] == 1).all()
+    assert (sign.evaluate(zero - 1)[0] == 0).all()
+
+
+def test_folded_finn_model_reads_back_as_the_same_graph(imported: Imported, tmp_path: Path) -> None:
+    foldings = fastest(imported.graph, load_board("pynq-z2"))
+    folded = importer.fold(imported, foldings)
+    path = tmp_path / "dataflow.onnx"
+    path.write_bytes(to_bytes(folded))
+    again = read_dataflow_model(path, imported.graph.name, imported.graph.scaling)
+    images = random_images(1, 3, (2, 4, 8))
+    assert [x.name for x in again.layers] == [x.name for x in imported.graph.layers]
+    assert np.array_equal(integer_logits(again, images), integer_logits(imported.graph, images))
+
+
+def test_finn_estimates_cover_every_layer(imported: Imported) -> None:
+    board = load_board("pynq-z2")
+    folded = importer.fold(imported, fastest(imported.graph, board))
+    found = importer.finn_estimates(folded, board.part)
+    assert {x.name for x in imported.graph.layers} <= set(found["cycles"])
+    assert found["partitions"] == 1
+
+
+def test_import_is_reproducible(imported: Imported, tmp_path: Path) -> None:
+    again = import_model(reactnet(3).save(tmp_path / "model.onnx"), None)
+    assert to_bytes(again.dataflow) == to_bytes(imported.dataflow)
+
+
+def test_a_wrong_transformation_is_caught_and_located(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = reactnet(4).save(tmp_path / "model.onnx")
+
+    def corrupt(model: ModelWrapper) -> ModelWrapper:
+        name = next(n.input[1] for n in model.graph.node if n.op_type == "MVAU")
+        weights = model.get_initializer(name).copy()
+        weights[0, 2] += 1
+        model.set_initializer(name, weights)
+        return model
+
+    honest = list(importer.steps())
+    bad = [*honest[:6], Step("Saboteur", corrupt)]
+    monkeypatch.setattr(importer, "steps", lambda: bad)
+    with pytest.raises(MismatchError, match=r"Saboteur.*channel 2, pixel"):
+        import_model(path, None)
+
+
+# -- bad input ---------------------------------------------------------------------------------
+
+
+def refused(path: Path, *words: str) -> None:
+    with pytest.raises((UserInputError, UnsupportedError)) as caught:
+        import_model(path, None)
+    for word in words:
+        assert word in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_truncated_file(tmp_path: Path) -> None:
+    path = reactnet().save(tmp_path / "model.onnx")
+    whole = path.read_bytes()
+    for keep in (0, 1, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:keep])
+        refused(path, "model.onnx")
+
+
+def test_file_that_is_not_onnx(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
+    refused(path, "not an ONNX model")
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    refused(tmp_path / "absent.onnx", "absent.onnx", "No such file")
+
+
+def test_network_without_quantisers(tmp_path: Path) -> None:
+    builder = ModelBuilder()
+    builder.here = builder.node("Relu", builder.here)
+    refused(builder.save(tmp_path / "m.onnx"), "no quantisers", "export_qonnx")
+
+
+def test_unsupported_operator_is_named_with_its_node(tmp_path: Path) -> None:
+    builder = ModelBuilder()
+    builder.stem(2)
+    builder.here = builder.node("Softmax", builder.here)
+    refused(builder.save(tmp_path / "m.onnx"), "Softmax", builder.here)
+
+
+def test_zero_padded_binary_convolution_is_refused(tmp_path: Path) -> None:
+    for pad in (0.0, None):
+        builder = ModelBuilder()
+        builder.stem(2)
+        builder.binary_conv(2, 3, pad=pad)
+        builder.here = builder.quant(builder.here, 4, 0.5)
+        builder.head(2, 0.5)
+        refused(builder.save(tmp_path / "m.onnx"), "third value", "pad with -1")
+
+
+def test_negative_prelu_slope_is_refused(tmp_path: Path) -> None:
+    builder = ModelBuilder()
+    builder.stem(2)
+    builder.here = builder.node("PRelu", builder.here, builder.const(np.full((2, 1, 1), -0.5)))
+    builder.here = builder.quant(builder.here, 4, 2**-3)
+    builder.head(2)
+    refused(builder.save(tmp_path / "m.onnx"), "channel", "PReLU")
+
+
+def test_residual_branches_of_different_scales_are_refused(tmp_path: Path) -> None:
+    builder = ModelBuilder()
+    builder.stem(2)
+    other = builder.quant(builder.here, 4, 0.3)
+    builder.here = builder.node("Add", builder.here, other)
+    builder.head(2)
+    refused(builder.save(tmp_path / "m.onnx"), "scales", "shared scale")
+
+
+def test_bias_off_the_accumulator_grid_is_refused(tmp_path: Path) -> None:
+    builder = ModelBuilder(shape=(2, 4, 8))
+    builder.stem(2)
+    builder.head(3, on_grid=False)
+    refused(builder.save(tmp_path / "m.onnx"), "accumulator grid", "round it")
+
+
+def test_nan_weights_are_refused(tmp_path: Path) -> None:
+    builder = reactnet()
+    builder.constants["c3"] = np.full_like(builder.constants["c3"], np.nan)
+    refused(builder.save(tmp_path / "m.onnx"), "NaN")
+
+
+def test_images_of_another_shape_are_refused(tmp_path: Path) -> None:
+    path = reactnet().save(tmp_path / "m.onnx")
+    with pytest.raises(UserInputError, match=r"\(N, 2, 4, 8\)"):
+        import_model(path, np.zeros((3, 1, 8, 8), np.float32))
