@@ -1,0 +1,139 @@
+"""Networks on which the software engines are compared with the integer graph."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hwgen.layers.add import Add
+from hwgen.layers.base import Layer
+from hwgen.layers.fork import Fork
+from hwgen.layers.global_sum import GlobalSum
+from hwgen.layers.mvau import IntMvau, XnorMvau
+from hwgen.layers.threshold import Threshold
+from hwgen.layers.window import Window
+from hwgen.quant import BINARY, IntArray, IntType, QuantGraph, Scaling, Tensor
+from tests.networks import random_images, random_reactnet
+
+
+class _Graph:
+    """Appends layers; every method returns the tensors that its layer makes.
+
+    ``values`` follows the tensors on a few random frames, so that thresholds fall where the data
+    is and ties happen.
+    """
+
+    def __init__(self, source: Tensor, seed: int) -> None:
+        self.source, self.layers, self.rng = source, list[Layer](), np.random.default_rng(seed)
+        low, high = source.dtype.lo, source.dtype.hi
+        self.values = {source: self.rng.integers(low, high + 1, size=(20, *source.shape))}
+        self.made = 0
+
+    def fresh(self, shape: tuple[int, int, int], dtype: IntType) -> Tensor:
+        self.made += 1
+        return Tensor(f"net/{self.made}.out", shape, dtype)  # as ONNX may name a tensor
+
+    def push(self, layer: Layer) -> Tensor:
+        self.layers.append(layer)
+        found = layer.evaluate(*(self.values[t] for t in layer.inputs))
+        self.values.update(zip(layer.outputs, found, strict=True))
+        return layer.outputs[0]
+
+    def name(self) -> str:
+        return f"node.{len(self.layers)}"
+
+    def window(self, x: Tensor, kernel: int, stride: int, pad: int, pad_value: int = 0) -> Tensor:
+        h, w = ((n + 2 * pad - kernel) // stride + 1 for n in x.shape[:2])
+        out = self.fresh((h, w, kernel**2 * x.channels), x.dtype)
+        return self.push(Window(self.name(), (x,), (out,), kernel, stride, pad, pad_value))
+
+    def xnor(self, x: Tensor, channels: int) -> Tensor:
+        out = self.fresh((*x.shape[:2], channels), IntType.holding(0, x.channels))
+        weights = self.rng.integers(0, 2, size=(x.channels, channels))
+        return self.push(XnorMvau(self.name(), (x,), (out,), weights))
+
+    def product(self, x: Tensor, channels: int, lo: int, hi: int, bias: int = 100) -> Tensor:
+        weights = self.rng.integers(lo, hi + 1, size=(x.channels, channels))
+        biases = self.rng.integers(-bias, bias + 1, size=channels)
+        corners = np.stack([weights * x.dtype.lo, weights * x.dtype.hi])
+        least = int((np.minimum(corners.min(axis=0), 0).sum(axis=0) + np.minimum(biases, 0)).min())
+        most = int((np.maximum(corners.max(axis=0), 0).sum(axis=0) + np.maximum(biases, 0)).max())
+        out = self.fresh((*x.shape[:2], channels), IntType.holding(least, most))
+        return self.push(IntMvau(self.name(), (x,), (out,), weights, biases))
+
+    def threshold(self, x: Tensor, steps: int, offset: int, dtype: IntType) -> Tensor:
+        seen = self.values[x].reshape(-1, x.channels)
+        table = self.rng.choice(seen, size=steps, axis=0).T.copy()
+        if steps > 2:
+            table[:, 0], table[:, 1] = x.dtype.lo - 3, x.dtype.hi + 3
+        table = np.sort(table, axis=1)
+        return self.push(Threshold(self.name(), (x,), (self.fresh(x.shape, dtype),), table, offset))
+
+    def sign(self, x: Tensor) -> Tensor:
+        return self.threshold(x, 1, 0, BINARY)
+
+    def fork(self, x: Tensor, outputs: int) -> tuple[Tensor, ...]:
+        outs = tuple(self.fresh(x.shape, x.dtype) for _ in range(outputs))
+        self.push(Fork(self.name(), (x,), outs))
+        return outs
+
+    def add(self, a: Tensor, b: Tensor) -> Tensor:
+        dtype = IntType.holding(a.dtype.lo + b.dtype.lo, a.dtype.hi + b.dtype.hi)
+        return self.push(Add(self.name(), (a, b), (self.fresh(a.shape, dtype),)))
+
+    def global_sum(self, x: Tensor) -> Tensor:
+        dtype = IntType.holding(x.dtype.lo * x.pixels, x.dtype.hi * x.pixels)
+        return self.push(GlobalSum(self.name(), (x,), (self.fresh((1, 1, x.channels), dtype),)))
+
+    def finish(self, output: Tensor) -> QuantGraph:
+        scaling = Scaling(0.1, 0.3, -1.5)
+        return QuantGraph('an "odd" net', self.source, output, tuple(self.layers), scaling).check()
+
+
+def odd_network() -> QuantGraph:
+    """What a ReActNet of today does not have, but the layers allow.
+
+    Strides, no padding, +1 padding of bits, padding of integers, bits that are added, forked,
+    summed and multiplied as integers, popcounts of one bit, 32-bit sums (signed and unsigned),
+    a constant staircase, an output of several pixels, and names that are no identifiers.
+    """
+    g = _Graph(Tensor("net.input:0", (9, 12, 2), IntType(8, signed=True)), seed=7)
+    x = g.product(g.window(g.source, 3, 2, 1, pad_value=-7), 11, -(2**20), 2**20, bias=2**20)
+    assert x.dtype == IntType(32, signed=True)
+    a, b, c = g.fork(g.threshold(x, 37, -20, IntType(7, signed=True)), 3)
+    a1, a2 = g.fork(g.sign(a), 2)
+    left = g.add(c, g.add(a1, g.sign(b)))
+    left = g.window(g.threshold(left, 100, 0, IntType(7)), 2, 3, 1, pad_value=3)
+    left = g.product(left, 11, 0, 2**20, bias=0)
+    assert left.dtype == IntType(32)
+    left = g.threshold(left, 5, 0, IntType(3))
+    right = g.sign(g.xnor(g.window(a2, 2, 1, 1, pad_value=1), 66))
+    right = g.xnor(g.window(right, 3, 2, 0), 11)
+    right = g.threshold(right, 3, -1, IntType(3, signed=True))
+    x = g.sign(g.product(g.add(left, right), 128, -4, 3))
+    x = g.sign(g.xnor(g.window(x, 2, 1, 1), 1))  # whole words; then a tensor of one channel
+    x = g.xnor(x, 70)
+    assert x.dtype == BINARY
+    p, q, r = g.fork(x, 3)
+    x = g.add(g.product(p, 3, -100, 100), g.threshold(g.product(q, 3, -9, 9), 0, 5, IntType(4)))
+    scores = g.product(g.global_sum(r), 3, -5, 5)
+    pixel = g.product(g.window(x, 3, 2, 0), 3, 0, 1)
+    return g.finish(g.add(g.window(scores, 2, 1, 1), g.window(pixel, 2, 1, 1)))
+
+
+def frames(graph: QuantGraph, count: int) -> IntArray:
+    """Random frames, the first all at the input's lowest value, the second at its highest."""
+    images = random_images(graph, count, seed=count)
+    images[0], images[1] = graph.input.dtype.lo, graph.input.dtype.hi
+    return images
+
+
+REACTNETS = {
+    "width 8, K = 2^3": random_reactnet(1, width=8, size=(6, 5), residual_bits=4),
+    "width 12, two blocks": random_reactnet(
+        2, width=12, blocks=2, size=(3, 7), in_channels=3, residual_bits=2
+    ),
+    "width 70, 8-bit residual": random_reactnet(3, width=70, size=(5, 4), residual_bits=8),
+    "width 64, K = 2^6": random_reactnet(4, width=64, size=(4, 6), residual_bits=5),
+    "width 96": random_reactnet(5, width=96, size=(2, 3), residual_bits=6),
+}
+NETWORKS = {**REACTNETS, "odd": odd_network()}

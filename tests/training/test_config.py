@@ -1,0 +1,105 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hwgen.errors import UserInputError
+from training.config import DEFAULT_CONFIG, ModelConfig, load_config
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_default_is_the_digits_network():
+    config = load_config(None, [])
+    assert config.data == "digits"
+    assert config.model.residual_bits == 4
+
+
+def test_the_default_file_shows_every_key():
+    data = yaml.safe_load(DEFAULT_CONFIG.read_text())
+    config = load_config(None, []).model_dump()
+    assert data.keys() == config.keys()
+    assert data["model"].keys() == config["model"].keys()
+
+
+def test_overrides_reach_nested_keys():
+    config = load_config(None, ["model.width=16", "seed=3", "step2.learning_rate=1e-3"])
+    assert (config.model.width, config.seed, config.step2.learning_rate) == (16, 3, 0.001)
+
+
+def test_unknown_key_names_the_file_and_the_nearest_key(tmp_path: Path):
+    text = DEFAULT_CONFIG.read_text().replace("  width:", "  widht:")
+    path = written(tmp_path, text)
+    with pytest.raises(UserInputError) as caught:
+        load_config(path, [])
+    message = str(caught.value)
+    assert str(path) in message
+    assert "'model.widht'" in message
+    assert "'model.width'" in message
+
+
+def test_unknown_override_is_reported_as_such():
+    with pytest.raises(UserInputError, match=r"--set: unknown key 'sede'; did you mean 'seed'"):
+        load_config(None, ["sede=1"])
+
+
+@pytest.mark.parametrize(
+    ("override", "part"),
+    [
+        ("model.width=0", "model.width: .*greater than 0; got 0"),
+        ("model.image_size=28", "model.image_size: must be a power of two"),
+        ("model.residual_limit=3.0", "model.residual_limit: must be a power of two"),
+        ("model.residual_bits=17", "model.residual_bits"),
+        ("model.pad=one", "model.pad: .*'minus1' or 'zero'"),
+        ("step2.learning_rate=.inf", "step2.learning_rate"),
+        ("loss=hinge", "loss"),
+        ("model.width", "expected key=value"),
+        ("=3", "expected key=value"),
+        ("seed.x=3", "'seed' holds no keys"),
+        ("seed=[", "not a YAML value"),
+        ("teacher=", "teacher"),
+    ],
+)
+def test_bad_overrides_say_what_is_wrong(override: str, part: str):
+    with pytest.raises(UserInputError, match=part):
+        load_config(None, [override])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "- 1\n", "a: [\n", "seed: 1\nseed: 2\n", "? [1]\n: 2\n", "1: 2"]
+)
+def test_bad_files_are_user_errors(tmp_path: Path, text: str):
+    path = written(tmp_path, text)
+    with pytest.raises(UserInputError, match="mine.yaml"):
+        load_config(path, [])
+
+
+def test_missing_key_is_named(tmp_path: Path):
+    with pytest.raises(UserInputError, match="missing key 'teacher'"):
+        load_config(written(tmp_path, "seed: 1\n"), [])
+
+
+def test_missing_file_and_binary_file_are_user_errors(tmp_path: Path):
+    with pytest.raises(UserInputError, match="cannot read"):
+        load_config(tmp_path / "none.yaml", [])
+    path = tmp_path / "binary.yaml"
+    path.write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(UserInputError, match="not valid YAML"):
+        load_config(path, [])
+
+
+def test_residual_scale_is_a_power_of_two_step():
+    assert ModelConfig(residual_bits=8, residual_limit=4.0).residual_scale == 1 / 32
+    assert ModelConfig(residual_bits=2, residual_limit=1.0).residual_scale == 0.5
+
+
+def test_reading_a_configuration_needs_no_heavy_import():
+    code = "import sys, training.config; print(sorted({'torch', 'brevitas'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

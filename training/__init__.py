@@ -1,0 +1,1 @@
+"""Training of binary networks in Brevitas and their export to QONNX."""

@@ -1,0 +1,105 @@
+"""From a checkpoint to QONNX, with the held-out images and what Brevitas answers to them."""
+
+import ast
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+from hwgen.errors import UserInputError
+from training import checkpoint as checkpoints
+from training.data import DATASETS
+from training.model import ReActNet
+from training.quantizers import RPReLU
+from training.quiet import quiet
+
+with quiet():
+    from brevitas.export import export_qonnx
+
+OPSET = 18
+
+
+def export(checkpoint: Path, out: Path) -> Path:
+    """Write the QONNX network `out` (batch 1) and `out` with suffix .data.npz; return `out`.
+
+    The archive holds images (N, C, H, W) float32, labels (N,), brevitas_logits (N, classes)
+    float32, and the scalars float_accuracy and brevitas_accuracy. Repeating writes equal bytes.
+    """
+    trained = checkpoints.load(checkpoint)
+    _check_monotone(trained.net, checkpoint)
+    held_out = DATASETS[trained.config.data]().held_out
+    with torch.no_grad():
+        logits = trained.net(torch.from_numpy(held_out.images)).numpy()
+    model = to_qonnx(trained.net)
+    arrays = {
+        "images": held_out.images,
+        "labels": held_out.labels,
+        "brevitas_logits": logits,
+        "float_accuracy": np.float64(trained.metrics["float_accuracy"]),
+        "brevitas_accuracy": np.mean(logits.argmax(axis=1) == held_out.labels),
+    }
+    checkpoints.make_folder(out.parent)
+    checkpoints.write_atomically(out, lambda path: path.write_bytes(model.SerializeToString()))
+    checkpoints.write_atomically(out.with_suffix(".data.npz"), lambda path: _save(path, arrays))
+    return out
+
+
+def to_qonnx(net: ReActNet) -> onnx.ModelProto:
+    """Trace the network in evaluation mode: Quant and BipolarQuant nodes, weights inside."""
+    config = net.config
+    image = torch.zeros(1, config.in_channels, config.image_size, config.image_size)
+    with quiet():
+        model = export_qonnx(
+            net.eval(),
+            args=image,
+            input_names=["images"],
+            output_names=["logits"],
+            opset_version=OPSET,
+            dynamo=True,
+            optimize=True,
+            external_data=False,
+            keep_initializers_as_inputs=False,
+            verbose=False,
+        )
+    assert isinstance(model, onnx.ModelProto)
+    _name_nodes(model.graph)
+    _drop_traces(model)
+    return model
+
+
+def _name_nodes(graph: onnx.GraphProto) -> None:
+    """Name each node after the module it comes from, as halves.0.branch.conv/Conv."""
+    seen: Counter[str] = Counter()
+    for node in graph.node:
+        properties = {entry.key: entry.value for entry in node.metadata_props}
+        scopes = ast.literal_eval(properties.get("pkg.torch.onnx.name_scopes", "['', '']"))
+        module = scopes[-2].removesuffix(".export_handler").removesuffix(".act_quant")
+        name = f"{module}/{node.op_type}".lstrip("/")
+        seen[name] += 1
+        node.name = name if seen[name] == 1 else f"{name}_{seen[name]}"
+
+
+def _drop_traces(model: onnx.ModelProto) -> None:
+    """Remove the exporter's notes: they name files and lines of the machine that ran it."""
+    graph = model.graph
+    lists = (graph.node, graph.initializer, graph.input, graph.output, graph.value_info)
+    for item in (model, graph, *(entry for entries in lists for entry in entries)):
+        item.ClearField("metadata_props")
+        item.ClearField("doc_string")
+
+
+def _check_monotone(net: ReActNet, path: Path) -> None:
+    for name, module in net.named_modules():
+        if isinstance(module, RPReLU) and bool((module.prelu.weight < 0).any()):
+            raise UserInputError(
+                f"{path}: {name} has a negative slope, {module.prelu.weight.min().item():.3g}; "
+                "its activation is not monotone; train again with hwgen"
+            )
+
+
+def _save(path: Path, arrays: dict[str, Any]) -> None:
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
