@@ -13,17 +13,20 @@ from hwgen.board import Board
 from hwgen.config import BuildConfig
 from hwgen.data import VerificationData, load_data
 from hwgen.dataflow import Dataflow
+from hwgen.engine import interpret
 from hwgen.errors import UserInputError
 from hwgen.files import Files, require_writable, seal, sweep, unseal, write_json
 from hwgen.journal import Journal
 from hwgen.layers.base import Folding
-from hwgen.quant import QuantGraph
+from hwgen.quant import IntArray, QuantGraph, quantise_input
 from hwgen.saved import DATA, describe_build
 
 GENERATED = ("rtl", "reference", "driver", "project", "intermediate_models")
+EXAMPLES = 4  # frames that the driver carries to try itself
 
 
 GENERATED = ("rtl", "reference", "driver", "project", "intermediate_models")
+EXAMPLES = 4  # frames that the driver carries to try itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,10 @@ def build(config: BuildConfig, model: Path) -> Built:
         with journal.step("FINN dataflow model"):
             models, finn_report = _finn(imported, foldings, board)
         with journal.step("generate hardware and software"):
-            files = generate(flow, board) | describe_build(flow, board) | models
-            files |= Files({DATA: (data or VerificationData(imported.images)).to_bytes()})
+            data = data or VerificationData(imported.images)
+            frames = quantise_input(flow.graph, data.images[:EXAMPLES])
+            files = generate(flow, board, frames) | describe_build(flow, board) | models
+            files |= Files({DATA: data.to_bytes()})
             files.write(folder)
             sweep(folder, GENERATED, keep=files)
             seal(folder, files)
@@ -98,16 +103,17 @@ def choose_foldings(config: BuildConfig, graph: QuantGraph, board: Board) -> fol
     return folding.fastest(graph, board)
 
 
-def generate(flow: Dataflow, board: Board) -> Files:
-    """All generated files of all backends, in memory."""
+def generate(flow: Dataflow, board: Board, frames: IntArray) -> Files:
+    """All generated files of all backends, in memory; ``frames`` are the driver's example."""
     rtl = systemverilog.emit(flow)
+    expected = interpret(flow.graph, frames, keep=False)[flow.graph.output.name]
     return (
         rtl.under("rtl")
         | reference.emit(flow.graph).under("reference")
         | cpp.emit(flow.graph).under("cppsim")
         | rtlsim.emit(flow).under("rtlsim")
         | vivado.emit(flow, board, sorted(rtl)).under("project")
-        | pynq.emit(flow, board).under("driver")
+        | pynq.emit(flow, board, (frames, expected)).under("driver")
     )
 
 
@@ -158,7 +164,7 @@ def _write_estimates(
         "op_and_param_counts": estimate.op_and_param_counts(flow.graph),
         "estimate_layer_cycles": estimate.estimate_layer_cycles(flow),
         "estimate_layer_resources": estimate.estimate_layer_resources(flow),
-        "estimate_network_performance": estimate.estimate_network_performance(flow),
+        "estimate_network_performance": estimate.estimate_network_performance(flow, sizing),
         "fifo_sizing": estimate.fifo_sizing(flow, sizing),
         "dataflow": estimate.describe(flow),
         "finn_estimates": finn_report,

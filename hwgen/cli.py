@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import types
 import typing
@@ -25,6 +26,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; errors of hwgen become one line and their exit code."""
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # end tools and clean up alike
     try:
         status = cli.main(standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -115,6 +117,7 @@ def build(model: Path | None, config: Path | None, **flags: Any) -> None:
 
 @cli.command()
 @click.argument("build_dir", type=FilePath)
+@click.option("--finn", "engines", flag_value="finn", multiple=True, help="FINN in Python")
 @click.option("--reference", "engines", flag_value="reference", multiple=True, help="numpy")
 @click.option("--cppsim", "engines", flag_value="cppsim", multiple=True, help="C++")
 @click.option("--rtlsim", "engines", flag_value="rtlsim", multiple=True, help="Verilator")

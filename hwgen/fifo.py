@@ -14,11 +14,12 @@ Linearity", 1992).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from hwgen.dataflow import Dataflow, Stream
+from hwgen.dataflow import Dataflow, Stage, Stream
 from hwgen.quant import IntArray
 
 FRAMES = 4  # enough for the fill of the pipeline to pass and the rhythm to repeat
@@ -37,54 +38,64 @@ class FifoSizing:
 
 def size(dataflow: Dataflow) -> FifoSizing:
     """Depths for every stream of ``dataflow``, in beats."""
-    interval = dataflow.max_cycles
-    arrivals: dict[str, IntArray] = {}
     depths: dict[str, int] = {}
-    latency = 0
-    for stage in dataflow.stages:
+    for stage, fires, arrivals in _flow(dataflow, FRAMES, dataflow.max_cycles):
         schedule = stage.schedule()
-        inputs = dataflow.into(stage.name)
-        fires = _fire(dataflow, schedule.need, [arrivals[s.name] for s in inputs], interval)
-        for stream in inputs:
+        for stream in dataflow.into(stage.name):
             waiting = _most_waiting(arrivals[stream.name], fires, schedule.free, stream)
             depths[stream.name] = max(2, waiting - schedule.buffer + MARGIN)
-        emitted = _emitted(fires, schedule.emit, schedule.latency)
-        for stream in dataflow.out_of(stage.name):
-            arrivals[stream.name] = emitted + 1  # one cycle through the FIFO
-        latency = int(emitted[0 : int(schedule.emit[-1])][-1]) + 1
     return FifoSizing(
         depths=depths,
         bits=sum(depths[s.name] * s.width for s in dataflow.streams),
         frame_bits=sum(s.beats * s.width for s in dataflow.streams),
-        latency_cycles=latency,
+        latency_cycles=latency_cycles(dataflow),
     )
 
 
-def _fire(dataflow: Dataflow, need: IntArray, arrivals: list[IntArray], interval: int) -> IntArray:
-    """Cycle of every firing of ``FRAMES`` frames: t[i] = max(t[i-1] + 1, last needed arrival)."""
+def latency_cycles(dataflow: Dataflow) -> int:
+    """Cycles from a lone frame's first beat in to its last beat out, fed as fast as it is taken."""
+    source = dataflow.stages[0].cycles
+    fires, latency = [
+        (fires, stage.schedule().latency) for stage, fires, _ in _flow(dataflow, 1, source)
+    ][-1]
+    return int(fires[-1]) + latency + 1
+
+
+def _flow(
+    dataflow: Dataflow, frames: int, interval: int
+) -> Iterator[tuple[Stage, IntArray, dict[str, IntArray]]]:
+    """Every stage with the cycles of its firings and those in which its streams' beats arrive."""
+    arrivals: dict[str, IntArray] = {}
+    for stage in dataflow.stages:
+        schedule = stage.schedule()
+        inputs = [arrivals[stream.name] for stream in dataflow.into(stage.name)]
+        fires = _fire(schedule.need, inputs, frames, interval)
+        yield stage, fires, arrivals
+        made = np.tile(np.diff(schedule.emit, prepend=0), frames)
+        emitted = np.repeat(fires, made) + schedule.latency
+        for stream in dataflow.out_of(stage.name):
+            arrivals[stream.name] = emitted + 1  # one cycle through the FIFO
+
+
+def _fire(need: IntArray, arrivals: list[IntArray], frames: int, interval: int) -> IntArray:
+    """Cycle of every firing of ``frames`` frames: t[i] = max(t[i-1] + 1, last needed arrival)."""
     firings = len(need)
     if arrivals:
-        beats = len(arrivals[0]) // FRAMES
-        index = (np.arange(FRAMES)[:, None] * beats + need[None, :]).reshape(-1)
+        beats = len(arrivals[0]) // frames
+        index = (np.arange(frames)[:, None] * beats + need[None, :]).reshape(-1)
         index = np.maximum.accumulate(index)
         ready = np.maximum.reduce(arrivals)
         earliest = np.concatenate([[0], ready])[index]
     else:  # the source: firings spread evenly over the design's interval
         per_frame = np.arange(firings, dtype=np.int64) * interval // firings
-        earliest = (np.arange(FRAMES)[:, None] * interval + per_frame[None, :]).reshape(-1)
+        earliest = (np.arange(frames)[:, None] * interval + per_frame[None, :]).reshape(-1)
     order = np.arange(len(earliest))
     return np.maximum.accumulate(earliest - order) + order
 
 
-def _emitted(fires: IntArray, emit: IntArray, latency: int) -> IntArray:
-    """Cycle in which each output beat stands at the port."""
-    made = np.diff(emit, prepend=0)
-    return np.repeat(fires, np.tile(made, FRAMES)) + latency
-
-
 def _most_waiting(arrivals: IntArray, fires: IntArray, free: IntArray, stream: Stream) -> int:
     """Largest number of beats that have arrived and not been given back yet."""
-    freed = np.tile(np.diff(free, prepend=0), FRAMES)
+    freed = np.tile(np.diff(free, prepend=0), len(fires) // len(free))
     released = np.repeat(fires, freed) + 1
     assert len(released) == len(arrivals), stream.name
     here = np.arange(1, len(arrivals) + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.general import GiveUniqueNodeNames
 
-from hwgen.engine import interpret
+from hwgen.engine import EngineRun, interpret
 from hwgen.errors import UserInputError
 from hwgen.frontend import compare
 from hwgen.frontend.dataflow_graph import require_hardware, steps
@@ -27,7 +28,7 @@ from hwgen.frontend.load import load
 from hwgen.frontend.quant_graph import to_quant_graph
 from hwgen.frontend.streamline import streamline
 from hwgen.layers.base import Folding
-from hwgen.quant import QuantGraph, Scaling, quantise_input
+from hwgen.quant import IntArray, QuantGraph, Scaling, quantise_input
 
 Say = Callable[[str], None]
 
@@ -163,3 +164,15 @@ def _frames(model: ModelWrapper, images: NDArray[np.float32], scale: float) -> N
 def read_dataflow_model(path: Path, name: str, scaling: Scaling) -> QuantGraph:
     """The QuantGraph of a dataflow model's file."""
     return to_quant_graph(ModelWrapper(str(path)), name, scaling)
+
+
+def run_dataflow_model(path: Path, graph: QuantGraph, frames: IntArray) -> EngineRun:
+    """FINN's Python execution of a dataflow model: every layer's output for every frame."""
+    started = time.monotonic()
+    values = compare.execute(ModelWrapper(str(path)), frames.astype(np.float32))
+    tensors = {
+        tensor.name: values[tensor.name].astype(np.int64).reshape(len(frames), *tensor.shape)
+        for layer in graph.layers
+        for tensor in layer.outputs
+    }
+    return EngineRun(tensors[graph.output.name], time.monotonic() - started, tensors)

@@ -12,6 +12,22 @@ from hwgen.layers.threshold import Threshold
 from hwgen.layers.width_converter import WidthConverter
 from hwgen.layers.window import Window
 
+__all__ = [
+    "FROM_FINN",
+    "KINDS",
+    "Add",
+    "FinnNode",
+    "Fork",
+    "GlobalSum",
+    "IntMvau",
+    "Layer",
+    "Threshold",
+    "WidthConverter",
+    "Window",
+    "XnorMvau",
+    "from_finn",
+]
+
 KINDS: tuple[type[Layer], ...] = (
     Add,
     Fork,

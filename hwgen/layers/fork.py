@@ -31,7 +31,9 @@ class Fork(Layer):
         return cls(node.name, node.inputs, node.outputs)
 
     def check(self) -> None:
-        """Outputs have the input's shape and type."""
+        """Two outputs or more, of the input's shape and type."""
+        if len(self.outputs) < 2:
+            raise self.fail("it has a single reader")
         if any(replace(o, name=self.input.name) != self.input for o in self.outputs):
             raise self.fail("an output differs from the input")
 

@@ -1,0 +1,189 @@
+"""The JSON files of BUILD/report: what stands in each, typed, in one place.
+
+``estimate`` and the engines write them, ``report`` reads them. Readers take unknown keys in
+silence, so a writer may add some.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
+
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Used(_Record):
+    """FPGA resources; BRAM in blocks of 36 kbit."""
+
+    LUT: Amount = 0
+    FF: Amount = 0
+    BRAM36: Amount = 0
+    DSP: Amount = 0
+
+
+class LayerCounts(_Record):
+    """Work a frame and constants of a layer; ``parameter_bits`` in the smallest types."""
+
+    binary_macs: Count = 0
+    integer_macs: Count = 0
+    parameters: Count = 0
+    parameter_bits: Count = 0
+
+
+class OpAndParamCounts(_Record):
+    """op_and_param_counts.json; ``ops`` = binary MACs / 64 + integer MACs, as papers count."""
+
+    layers: dict[str, LayerCounts]
+    total: LayerCounts
+    ops: Amount
+
+
+class LayerCycles(RootModel[dict[str, Count]]):
+    """estimate_layer_cycles.json: initiation interval by stage, as FINN writes it."""
+
+
+class LayerResources(_Record):
+    """estimate_layer_resources.json; the row ``streams`` is all FIFOs and width converters."""
+
+    layers: dict[str, Used]
+    total: Used
+
+
+class NetworkPerformance(_Record):
+    """estimate_network_performance.json; latency only where FIFOs were sized."""
+
+    max_cycles: Annotated[int, Field(gt=0)]
+    bottleneck: str
+    clock_mhz: Annotated[float, Field(gt=0)]
+    fps: Amount
+    binary_lanes: Count
+    latency_cycles: Count | None = None
+
+
+class Fifo(_Record):
+    """One FIFO: ``width`` bits, ``depth`` beats, ``beats`` of them a frame."""
+
+    name: str
+    source: str
+    sink: str
+    width: Count
+    depth: Count
+    beats: Count
+
+
+class FifoSizing(_Record):
+    """fifo_sizing.json; ``frame_bits``: what FIFOs of whole frames would hold."""
+
+    fifos: tuple[Fifo, ...]
+    bits: Count
+    frame_bits: Count
+    latency_cycles: Count
+
+
+class RtlsimPerformance(_Record):
+    """rtlsim_performance.json: what the simulation measured."""
+
+    cycles_per_frame: Amount | None = None
+    latency_cycles: Amount | None = None
+    simulated_cycles_per_second: Amount | None = None
+    model_cycles_per_frame: Amount | None = None
+
+
+class SynthResources(Used):
+    """synth_resources.json: primitives counted after synthesis; rows as in the estimate."""
+
+    layers: dict[str, Used]
+    lut_per_binary_lane: Amount | None = None
+    tool: str
+
+
+class EngineVerdict(_Record):
+    """One engine's comparison with the integer graph."""
+
+    images: Count
+    mismatches: Count
+    first_mismatch: dict[str, Any] | None = None
+    seconds: Amount
+
+
+class Verification(RootModel[dict[str, EngineVerdict]]):
+    """verification.json: by engine."""
+
+
+class Accuracy(_Record):
+    """accuracy.json: share of right answers by stage (float, brevitas, integer, engines)."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, Share] = Field(init=False)
+
+    images: Count | None = None
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Accuracy by stage."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class FinnEstimates(_Record):
+    """finn_estimates.json: FINN's own cycles and resources by layer."""
+
+    cycles: dict[str, Count] = {}
+    resources: dict[str, dict[str, Amount]] = {}
+    max_cycles: Count | None = None
+
+
+class Stream(_Record):
+    """A tensor in words: shape (H, W, C) and type."""
+
+    shape: tuple[Count, Count, Count]
+    dtype: str
+
+
+class Node(_Record):
+    """A stage of the dataflow. ``role``: binary, integer, table, stream, edge or inserted."""
+
+    name: str
+    kind: str
+    role: str
+    inputs: tuple[Stream, ...]
+    outputs: tuple[Stream, ...]
+    folding: dict[str, Count]
+    cycles: Count
+    binary_lanes: Count = 0
+
+
+class Edge(_Record):
+    """A FIFO between two stages, with the ports it joins."""
+
+    name: str
+    source: str
+    source_port: Count
+    sink: str
+    sink_port: Count
+    width: Count
+    depth: Count
+
+
+class Graph(_Record):
+    """dataflow.json: the drawing's content; nodes in topological order."""
+
+    name: str
+    nodes: Annotated[tuple[Node, ...], Field(min_length=1)]
+    edges: tuple[Edge, ...]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        order = {node.name: i for i, node in enumerate(self.nodes)}
+        if len(order) != len(self.nodes):
+            raise ValueError("two nodes share a name")
+        for edge in self.edges:
+            if not order.get(edge.source, len(order)) < order.get(edge.sink, -1):
+                raise ValueError(f"edge {edge.name} joins no node to a later one")
+        return self
