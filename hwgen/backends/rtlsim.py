@@ -1,0 +1,195 @@
+"""RTL simulation: a Verilator model of the design behind an AXI4-Stream harness in C++."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from hwgen.backends.systemverilog import TOP, identifiers, tensor_streams
+from hwgen.dataflow import Dataflow
+from hwgen.engine import EngineRun
+from hwgen.errors import MismatchError, ToolError
+from hwgen.files import Files, sha256, write_json
+from hwgen.layers.axis import AxisEdge
+from hwgen.quant import IntArray
+from hwgen.render import render, static
+from hwgen.run import find_tool, run_tool
+
+PROGRAM = "rtlsim"
+STAMP = "built.json"
+OBJECTS = "obj"
+RTL = "../rtl"  # seen from the harness: where a build leaves the design
+
+
+def command(python: str) -> tuple[str, ...]:
+    """What builds the program, run in the folder of the harness."""
+    return (
+        *("verilator-cli", "--cc", "--exe", "--build", "-j", "2", "-O3"),
+        *("--x-assign", "fast", "--x-initial", "unique", "-Wno-fatal", "-DHWGEN_PROBE"),
+        *("--top-module", TOP, "--Mdir", OBJECTS, "-o", f"../{PROGRAM}"),
+        *("-F", f"{RTL}/filelist.f", "stream_probe.sv", "main.cpp"),
+        # measured: -O3 and -march=native simulate no faster; the library's level hardly matters
+        *("-CFLAGS", "-std=c++17 -DVL_TIME_CONTEXT"),
+        # the wheel was configured without a compiler, so how g++ takes a header must be said
+        *("-MAKEFLAGS", f"CXX=g++ PYTHON3={python} OPT_FAST=-O2 OPT_GLOBAL=-O1"),
+        *("-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include"),
+    )
+
+
+def emit(dataflow: Dataflow) -> Files:
+    """The folder ``rtlsim/``, a sibling of ``rtl/``: the harness and how to build it."""
+    h, w, c = dataflow.graph.input.shape
+    readme = {
+        "network": " ".join(dataflow.graph.name.split()),
+        "command": shlex.join(command("python3")),
+        "shape": f"{h}, {w}, {c}",
+        "rtl": RTL,
+    }
+    return Files(
+        {
+            "main.cpp": static("rtlsim/main.cpp"),
+            "npy.hpp": static("cpp/npy.hpp"),
+            "stream_probe.sv": static("rtlsim/stream_probe.sv"),
+            "design.h": render("rtlsim/design.h.j2", _design(dataflow)),
+            "README.md": render("rtlsim/README.md.j2", readme),
+        }
+    )
+
+
+def _design(dataflow: Dataflow) -> dict[str, object]:
+    """What design.h tells the harness."""
+    streams = dataflow.streams
+    names = identifiers(dataflow.graph.tensors)
+    tensors = []
+    for name, index in tensor_streams(dataflow).items():
+        tensor, lanes = streams[index].tensor, streams[index].lanes
+        tensors.append(
+            _row(
+                names[name],
+                *(*tensor.shape, tensor.dtype.bits, tensor.dtype.signed, lanes, index),
+            )
+        )
+    memories = {name for stage in dataflow.stages for name in stage.rtl().memories}
+    return {
+        "network": " ".join(dataflow.graph.name.split()),
+        "edges": [_edge("kInput", dataflow.axis_in), _edge("kOutput", dataflow.axis_out)],
+        "patience": 2 * sum(stage.cycles + 64 for stage in dataflow.stages),
+        "tensors": tensors,
+        "streams": [_row(" -> ".join((s.source, s.sink)), s.width, s.depth) for s in streams],
+        "memories": [_literal(name) for name in sorted(memories)],
+    }
+
+
+def _edge(constant: str, layer: AxisEdge) -> dict[str, str]:
+    """An Edge of design.h."""
+    tensor = layer.input
+    fields = _row(
+        *(*tensor.shape, tensor.dtype.bits, tensor.dtype.signed),
+        *(layer.element_bytes, layer.bus_bytes, layer.beats),
+    )
+    return {"constant": constant, "fields": fields}
+
+
+def _row(*values: str | int) -> str:
+    """C++ initialisers."""
+    return ", ".join(_literal(value) for value in values)
+
+
+def _literal(value: str | int) -> str:
+    """A C++ literal."""
+    if isinstance(value, str):
+        return json.dumps(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def build(rtl: Path, folder: Path, log: Path) -> None:
+    """Compile the harness in ``folder`` with the design in ``rtl``, its sibling.
+
+    Does nothing if the program there was made from the same sources. Raises ``ToolError`` that
+    names a missing compiler.
+    """
+    if rtl.resolve() != (folder / RTL).resolve():
+        raise AssertionError(f"{rtl} is not {folder / RTL}")
+    inputs = _digest(rtl, folder)
+    program, stamp = folder / PROGRAM, folder / STAMP
+    if _is_built(program, stamp, inputs):
+        return
+    for tool in ("g++", "make", "perl"):  # which Verilator needs and does not name when missing
+        find_tool(tool)
+    stamp.unlink(missing_ok=True)
+    shutil.rmtree(folder / OBJECTS, ignore_errors=True)
+    run_tool(command(sys.executable), cwd=folder, log=log, expect=[program])
+    shutil.rmtree(folder / OBJECTS)
+    write_json(stamp, {"inputs": inputs, "program": sha256(program.read_bytes())})
+
+
+def _digest(rtl: Path, folder: Path) -> str:
+    """Digest of everything the program is compiled from; memory files are read when it runs."""
+    design = [*sorted(rtl.glob("*.sv")), rtl / "filelist.f"]
+    harness = [folder / name for name in ("main.cpp", "npy.hpp", "design.h", "stream_probe.sv")]
+    content = {path.name: path.read_bytes() for path in (*design, *harness)}
+    return Files({**content, "command": shlex.join(command("python3")).encode()}).digest()
+
+
+def _is_built(program: Path, stamp: Path, inputs: str) -> bool:
+    """Whether ``program`` is complete and was made from ``inputs``."""
+    try:
+        found = json.loads(stamp.read_bytes())
+        return bool(found == {"inputs": inputs, "program": sha256(program.read_bytes())})
+    except (OSError, ValueError):
+        return False
+
+
+def run(
+    folder: Path,
+    dataflow: Dataflow,
+    frames: IntArray,
+    *,
+    seed: int = 0,
+    idle: float = 0.0,
+    stall: float = 0.0,
+    keep: bool = False,
+) -> EngineRun:
+    """Run frames (N, H, W, C) back to back through the program in ``folder``.
+
+    ``idle`` and ``stall`` are the shares of cycles without input and without room for output;
+    ``keep`` returns every layer's output. Stats: ``total_cycles``; ``latency_cycles``, from the
+    first beat in to the last beat out of the first frame; ``cycles_per_frame``, between the last
+    beats of the last two frames; ``equal_intervals``, how many such intervals at the end are
+    equal; ``simulated_cycles_per_second``. Raises ``MismatchError`` when the design breaks the
+    protocol or deadlocks.
+    """
+    if not (folder / PROGRAM).is_file():
+        raise ToolError(f"{folder / PROGRAM} is not built")
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(temporary)
+        np.save(place / "input.npy", frames)
+        command: list[str | Path] = [(folder / PROGRAM).resolve(), "input.npy", "output.npy"]
+        command += ["--seed", str(seed), "--idle", str(idle), "--stall", str(stall)]
+        command += ["--dump", "tensors"] if keep else []
+        text = _run(command, place)
+        names = identifiers(dataflow.graph.tensors)
+        kept = tensor_streams(dataflow) if keep else ()
+        tensors = {name: np.load(place / "tensors" / f"{names[name]}.npy") for name in kept}
+        output: IntArray = np.load(place / "output.npy")
+    stats = {name: float(value) for name, value in map(str.split, text.splitlines())}
+    seconds = stats["total_cycles"] / stats["simulated_cycles_per_second"]
+    return EngineRun(output, seconds, tensors, stats)
+
+
+def _run(command: list[str | Path], place: Path) -> str:
+    """Run the program; what the design did wrong becomes a ``MismatchError``."""
+    log = place / "log.txt"
+    try:
+        return run_tool(command, cwd=place, log=log, expect=[place / "output.npy"])
+    except ToolError as error:
+        said = [line for line in log.read_text().splitlines() if "rtlsim: the design " in line]
+        if said:
+            raise MismatchError(said[-1]) from error
+        raise
