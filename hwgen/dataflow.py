@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import ceil, lcm
+from math import lcm, log2
 from typing import Self
 
 from hwgen.layers.axis import AxisIn, AxisOut
 from hwgen.layers.base import Folding, Layer, Resources, RtlInstance, Schedule
+from hwgen.layers.costs import block_rams, ram_luts
 from hwgen.layers.width_converter import WidthConverter
 from hwgen.quant import QuantGraph, Tensor
 
@@ -75,13 +76,12 @@ class Stream:
 
     @property
     def resources(self) -> Resources:
-        """Estimated cost of the FIFO: two registers, or LUTRAM, or block RAM."""
+        """Estimated cost of the FIFO: two registers, or LUTRAM, or block RAM (fifo.sv)."""
         if self.depth <= 2:
             return Resources(lut=4 + self.width, ff=3 + 2 * self.width)
         if self.depth > 256 and self.depth * self.width > 8192:
-            blocks = ceil(self.width / 36) * ceil(self.depth / 1024)
-            return Resources(lut=60 + self.width, ff=40 + self.width, bram36=blocks)
-        return Resources(lut=24 + ceil(self.depth / 32) * self.width * 4 / 6, ff=20)
+            return Resources(lut=30, ff=35, bram36=block_rams(self.width, self.depth))
+        return Resources(lut=22 + ram_luts(self.width, self.depth), ff=3 + 4 * log2(self.depth))
 
 
 @dataclass(frozen=True, slots=True)

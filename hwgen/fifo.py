@@ -74,7 +74,8 @@ def _flow(
         made = np.tile(np.diff(schedule.emit, prepend=0), frames)
         emitted = np.repeat(fires, made) + schedule.latency
         for stream in dataflow.out_of(stage.name):
-            arrivals[stream.name] = emitted + 1  # one cycle through the FIFO
+            # one cycle through the FIFO; deep bypasses in block RAM take two, but wait far longer
+            arrivals[stream.name] = emitted + 1
 
 
 def _fire(need: IntArray, arrivals: list[IntArray], frames: int, interval: int) -> IntArray:

@@ -37,12 +37,18 @@ def script(period_ps: int) -> tuple[str, ...]:
     """
     synth = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf"
     return (
+        # mapped apart from its neighbours, a table of up to 64 words is one LUT a bit; together
+        # with them abc9 takes up to five
+        "setattr -mod -set keep_hierarchy 1 *rom_table",
         f"{synth} -run prepare:map_luts",
         "opt_expr -mux_undef -noclkinv",
         f"scratchpad -set abc9.D {period_ps}",
         "scratchpad -set abc9.W 300",  # picoseconds a net takes, as synth_xilinx has it
         "abc9 -luts 6:1",
         "clean",
+        "setattr -mod -unset keep_hierarchy *",
+        "flatten",
+        "opt_clean",
         "xilinx_srl -fixed -minlen 3",
         "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6",
         "xilinx_dffopt",

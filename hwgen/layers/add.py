@@ -65,7 +65,7 @@ class Add(Layer):
     def resources(self, folding: Folding) -> Resources:
         """One adder a lane."""
         bits = self.output.dtype.bits
-        return Resources(lut=4 + folding.pe * bits, ff=2 + folding.pe * bits)
+        return Resources(lut=2 + folding.pe * (bits - 1), ff=1 + folding.pe * bits)
 
     def rtl(self, folding: Folding) -> RtlInstance:
         """Instantiate add_streams.sv."""

@@ -72,7 +72,7 @@ class AxisEdge(Layer):
 
     def resources(self, folding: Folding) -> Resources:
         """A bus register and its multiplexer."""
-        return Resources(lut=20 + 4 * self.bus_bytes / folding.pe, ff=20 + 8 * self.bus_bytes)
+        return Resources(lut=12 + 2 * self.bus_bytes / folding.pe, ff=8 + 8 * self.bus_bytes)
 
     def pack(self, values: IntArray) -> list[int]:
         """Bus words of frames (N, H, W, C)."""

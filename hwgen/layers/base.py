@@ -49,8 +49,8 @@ class Resources:
 class Schedule:
     """What a kernel does in one frame, firing by firing; one firing takes one cycle.
 
-    A firing is one cycle in which the kernel is not stalled, so ``len(need)`` is the layer's
-    initiation interval. All counts are cumulative beats since the start of the frame and hold
+    A firing is one cycle in which the kernel is not stalled, so the layer's initiation interval
+    is ``len(need)``, or its input beats where those are more. All counts are cumulative beats since the start of the frame and hold
     for every input (every output) of the layer alike.
 
     need:    input beats that must have arrived before firing i.
@@ -69,7 +69,7 @@ class Schedule:
     @property
     def cycles(self) -> int:
         """The initiation interval in cycles a frame."""
-        return len(self.need)
+        return max(len(self.need), int(self.free[-1]))
 
 
 @dataclass(frozen=True, slots=True)

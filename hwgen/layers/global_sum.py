@@ -65,7 +65,7 @@ class GlobalSum(Layer):
     def resources(self, folding: Folding) -> Resources:
         """An adder a lane and the running sums in LUTRAM."""
         bits = self.output.dtype.bits
-        return Resources(lut=20 + folding.pe * bits * 7 / 3, ff=20 + folding.pe * bits)
+        return Resources(lut=10 + folding.pe * bits * 5 / 3, ff=14 + folding.pe * bits)
 
     def rtl(self, folding: Folding) -> RtlInstance:
         """Instantiate global_sum.sv."""

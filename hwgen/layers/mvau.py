@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import ceil, log2
@@ -19,6 +20,7 @@ from hwgen.layers.base import (
     Schedule,
     divisors,
 )
+from hwgen.layers.costs import ram_luts, rom
 from hwgen.layers.memory import mem_file
 from hwgen.quant import BINARY, IntArray, IntType
 
@@ -78,8 +80,12 @@ class Mvau(Layer):
             free=np.ascontiguousarray(free).reshape(-1),
             emit=np.ascontiguousarray(emit).reshape(-1),
             buffer=2 * sf if nf > 1 else 0,
-            latency=4,
+            latency=self.pipeline(folding) + (nf > 1),  # the replay buffer takes a cycle
         )
+
+    @abstractmethod
+    def pipeline(self, folding: Folding) -> int:
+        """Registers from an operand to the finished sum; equals the kernel's."""
 
     def weight_memory(self, folding: Folding, bits: int) -> tuple[str, bytes]:
         """Word nf * SF + sf holds W[sf * SIMD + i, nf * PE + p] at bit (p * SIMD + i) * bits."""
@@ -89,15 +95,11 @@ class Mvau(Layer):
         return mem_file("weights", rows, bits)
 
     def memory_cost(self, folding: Folding, weight_bits: int) -> Resources:
-        """Weight ROM (LUTs up to 128 words, else block RAM) and replay buffer (LUTRAM)."""
+        """Weight ROM, and the replay buffer of two vectors where they are read again."""
         sf, nf = self.fold(folding)
-        width, depth = folding.pe * folding.simd * weight_bits, sf * nf
-        replay = folding.simd * self.input.dtype.bits * 4 / 3 if nf > 1 else 0
-        if depth == 1:
-            return Resources(lut=replay)
-        if depth <= 128:
-            return Resources(lut=replay + width * ceil(depth / 64), ff=width)
-        return Resources(lut=replay, bram36=0.5 * ceil(width / 36) * ceil(depth / 512))
+        width = folding.pe * folding.simd * weight_bits
+        replay = ram_luts(folding.simd * self.input.dtype.bits, 2 * sf) if nf > 1 else 0
+        return rom(width, sf * nf) + Resources(lut=replay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +120,23 @@ class XnorMvau(Mvau):
             raise self.fail("an XNOR product needs 1-bit inputs and weights")
         self.check_range(0, self.matrix[0])
 
+    def pipeline(self, folding: Folding) -> int:
+        """Two, and one for every four levels of the popcount tree (STAGES in mvau_xnor.sv)."""
+        return 2 + (folding.simd.bit_length() - 1) // 4
+
     def call(self) -> Call:
         """Call ``ops.xnor_matmul``."""
         return Call("xnor_matmul", {}, {"weights": self.weights})
 
     def resources(self, folding: Folding) -> Resources:
         """Compressor tree and accumulator per PE, and the memories."""
-        acc = self.output.dtype.bits
+        acc, lanes = self.output.dtype.bits, folding.pe * folding.simd
+        if self.fold(folding) == (1, 1):  # weights are constants and vanish into the popcount
+            return Resources(lut=20 + 0.5 * lanes, ff=40 + folding.simd + folding.pe * 2 * acc)
         levels = 1 + ceil(log2(max(folding.simd, 2)))
         return self.memory_cost(folding, 1) + Resources(
-            lut=40 + folding.pe * (2.1 * folding.simd + acc),
-            ff=40 + folding.simd + folding.pe * (levels + 2 * acc),
+            lut=30 + 1.35 * lanes + folding.pe * acc,
+            ff=40 + folding.simd + folding.pe * (levels + acc),
         )
 
     def binary_lanes(self, folding: Folding) -> int:
@@ -185,6 +193,10 @@ class IntMvau(Mvau):
             raise self.fail(f"sums reach [{lo}, {hi}], more than 32 bits")
         self.check_range(lo, hi)
 
+    def pipeline(self, folding: Folding) -> int:
+        """Three, and one for every four levels of the adder tree (STAGES in mvau_int.sv)."""
+        return 3 + (folding.simd - 1).bit_length() // 4
+
     def call(self) -> Call:
         """Call ``ops.matmul``."""
         return Call("matmul", {}, {"weights": self.weights, "bias": self.bias})
@@ -194,8 +206,8 @@ class IntMvau(Mvau):
         acc = self.output.dtype.bits
         lanes = folding.pe * folding.simd
         return self.memory_cost(folding, self.weight_type.bits) + Resources(
-            lut=40 + lanes * (self.input.dtype.bits + self.weight_type.bits) + folding.pe * acc,
-            ff=40 + lanes * self.input.dtype.bits + folding.pe * 2 * acc,
+            lut=40 + folding.pe * acc,
+            ff=40 + lanes * self.weight_type.bits / 2 + folding.pe * 2 * acc,
             dsp=lanes,
         )
 

@@ -19,6 +19,7 @@ from hwgen.layers.base import (
     lane_foldings,
     one_to_one,
 )
+from hwgen.layers.costs import rom
 from hwgen.layers.memory import named, text, words
 from hwgen.quant import IntArray, IntType
 
@@ -48,7 +49,7 @@ class Threshold(Layer):
     @property
     def steps(self) -> int:
         """Stages of the binary search."""
-        return int(self.thresholds.shape[1]).bit_length()
+        return max(1, int(self.thresholds.shape[1]).bit_length())
 
     @property
     def threshold_type(self) -> IntType:
@@ -96,20 +97,13 @@ class Threshold(Layer):
         return full
 
     def resources(self, folding: Folding) -> Resources:
-        """A comparator and a memory for every stage of every lane."""
+        """A comparator and a table for every stage of every lane."""
         bits, fold = self.threshold_type.bits, self.input.channels // folding.pe
-        lut = ff = 0.0
-        bram = 0.0
+        lane = Resources()
         for stage in range(self.steps):
-            depth = fold << stage
-            lut += bits
-            ff += 2 * bits
-            if depth > 128:
-                bram += 0.5 * np.ceil(bits / 18) * np.ceil(depth / 1024)
-            elif depth > 1:
-                lut += bits * np.ceil(depth / 64)
+            lane += rom(bits, fold << stage) + Resources(lut=0.6 * bits, ff=bits)
         pe = folding.pe
-        return Resources(lut=20 + pe * lut, ff=20 + pe * ff, bram36=pe * bram)
+        return Resources(8 + pe * lane.lut, 20 + pe * lane.ff, pe * lane.bram36)
 
     def rtl(self, folding: Folding) -> RtlInstance:
         """Instantiate thresholding.sv.

@@ -71,7 +71,9 @@ class WidthConverter(Layer):
         del folding
         bits = self.input.dtype.bits
         wide = max(self.in_lanes, self.out_lanes) * bits
-        return Resources(lut=8 + (wide / 2 if self.in_lanes > self.out_lanes else 0), ff=8 + wide)
+        return Resources(
+            lut=5 + (0.375 * wide if self.in_lanes > self.out_lanes else 0), ff=4 + wide
+        )
 
     def rtl(self, folding: Folding) -> RtlInstance:
         """Instantiate width_converter.sv."""

@@ -18,6 +18,7 @@ from hwgen.layers.base import (
     Schedule,
     lane_foldings,
 )
+from hwgen.layers.costs import block_rams, ram_luts
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +89,18 @@ class Window(Layer):
         return max(self.input.size, self.output.size) // folding.simd
 
     def schedule(self, folding: Folding) -> Schedule:
-        """Outputs wait for the exact beat they show; rows are freed whole."""
+        """Outputs wait for the exact beat they show; rows are freed whole.
+
+        Firings are the output beats; where a stride makes input beats more, those set the rate.
+        """
         h, w, c = self.input.shape
         out_h, out_w, _ = self.output.shape
         fold = c // folding.simd
         oy, ox, ky, kx, f = np.ogrid[:out_h, :out_w, : self.kernel, : self.kernel, :fold]
         y, x = oy * self.stride + ky - self.pad, ox * self.stride + kx - self.pad
         inside = (y >= 0) & (y < h) & (x >= 0) & (x < w)
-        need = np.where(inside, (y * w + x) * fold + f + 1, 0).reshape(-1)
+        # a frame's first taps may be padding, but it starts with its first beat
+        need = np.where(inside, (y * w + x) * fold + f + 1, 1).reshape(-1)
         beats = need.size
         row = np.arange(beats) // (beats // out_h)
         next_row = np.clip((row + 1) * self.stride - self.pad, 0, h)
@@ -104,31 +109,33 @@ class Window(Layer):
             w * fold
         )
         free[-1] = h * w * fold
-        emit = np.arange(1, beats + 1)
-        idle = self.cycles(folding) - beats
         return Schedule(
-            need=np.concatenate([np.maximum.accumulate(need), np.full(idle, h * w * fold)]),
-            free=np.concatenate([free, np.full(idle, h * w * fold)]),
-            emit=np.concatenate([emit, np.full(idle, beats)]),
+            need=np.maximum.accumulate(need),
+            free=free,
+            emit=np.arange(1, beats + 1),
             buffer=self.buffer_rows * w * fold,
             latency=2,
         )
 
     @property
     def buffer_rows(self) -> int:
-        """Rows of the circular buffer: a window's, and those of the next step."""
-        return self.kernel + self.stride
+        """Rows of the circular buffer: a window's and those of the next step.
+
+        At least those that hide the refill between two frames: the last window's, with the rows
+        that a stride leaves unread, and the next frame's first.
+        """
+        inside = self.kernel - self.pad
+        unread = (self.input.shape[0] + 2 * self.pad - self.kernel) % self.stride
+        return max(self.kernel + self.stride, 2 * inside + unread)
 
     def resources(self, folding: Folding) -> Resources:
         """Line buffer in LUTRAM or block RAM, and the address generator."""
-        h, w, c = self.input.shape
+        _, w, c = self.input.shape
         width = folding.simd * self.input.dtype.bits
         depth = self.buffer_rows * w * (c // folding.simd)
-        if depth * width > 8192 and depth > 256:
-            return Resources(
-                lut=90, ff=60 + width, bram36=np.ceil(depth / 1024) * np.ceil(width / 36)
-            )
-        return Resources(lut=90 + np.ceil(depth / 64) * width * 4 / 3, ff=60 + width)
+        if depth * width > 8192 and depth > 256:  # as sliding_window.sv decides
+            return Resources(lut=70, ff=60 + width, bram36=block_rams(width, depth))
+        return Resources(lut=60 + ram_luts(width, depth), ff=40 + width)
 
     def rtl(self, folding: Folding) -> RtlInstance:
         """Instantiate sliding_window.sv."""
@@ -145,5 +152,6 @@ class Window(Layer):
                 "PAD_VALUE": self.pad_value & ((1 << self.input.dtype.bits) - 1),
                 "BITS": self.input.dtype.bits,
                 "SIMD": folding.simd,
+                "ROWS": self.buffer_rows,
             },
         )

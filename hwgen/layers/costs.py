@@ -1,0 +1,34 @@
+"""Cost of memories, fitted to what Yosys infers for 7-series from templates/rtl."""
+
+from __future__ import annotations
+
+from math import ceil, log2
+
+from hwgen.layers.base import Resources
+
+ROM_LUT_DEPTH = 64  # templates/rtl/rom.sv: deeper and larger tables go to block RAM
+ROM_LUT_BITS = 2048
+
+
+def ram_luts(width: int, depth: int) -> float:
+    """LUTs of a LUTRAM: RAM32M holds 6 bits by 32 in 4 LUTs, RAM64M 3 by 64."""
+    if depth <= 32:
+        return 4 * ceil(width / 6)
+    banks = ceil(depth / 64)
+    select = width * ceil(log2(banks) / 2) if banks > 1 else 0
+    return 4 * ceil(width / 3) * banks + select
+
+
+def block_rams(width: int, depth: int) -> float:
+    """Blocks of 36 kbit: as halves of 36 by 512, or whole ones of 72 by 512."""
+    rows = ceil(depth / 512)
+    return min(0.5 * ceil(width / 36) * rows, ceil(width / 72) * rows)
+
+
+def rom(width: int, depth: int) -> Resources:
+    """A table: nothing for a single word, LUTs while it is small, else block RAM."""
+    if depth == 1:
+        return Resources()
+    if depth > ROM_LUT_DEPTH and width * depth > ROM_LUT_BITS:
+        return Resources(bram36=block_rams(width, depth))
+    return Resources(lut=width * ceil(depth / 64) * (0.75 if depth <= 16 else 1), ff=width)

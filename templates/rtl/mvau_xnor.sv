@@ -1,0 +1,98 @@
+// Binary matrix-vector product: counts where the K input bits agree with M columns of weights.
+//
+//   y[m] = popcount(x xnor W[:, m]), 0 .. K, which is (x . W[:, m] + K) / 2 over -1/+1
+//
+// K, M        rows and columns of the weight matrix
+// SIMD, PE    rows and columns a cycle; they divide K and M. SF = K/SIMD, NF = M/PE.
+// ACC_BITS    bits of an output lane, at least those of K (K = 2^n needs n+1)
+// WEIGHTS     memory file; word nf*SF + sf holds W[sf*SIMD + i, nf*PE + p] at bit p*SIMD + i
+//
+// Input: SF beats a pixel, row i of the beat at bit i. Output: NF beats a pixel, lane p lowest.
+// Initiation interval SF*NF a pixel, without a bubble between pixels. Latency 2 + STAGES from the
+// last beat of a vector that leaves the replay buffer (with NF = 1: that arrives) to y.
+// s_ready_o depends combinationally on m_ready_i where NF = 1.
+// Memories: the replay buffer (LUTRAM) and the weights (LUTs, or block RAM where large).
+`default_nettype none
+
+module mvau_xnor #(
+    parameter int unsigned K        = 64,
+    parameter int unsigned M        = 8,
+    parameter int unsigned SIMD     = 32,
+    parameter int unsigned PE       = 4,
+    parameter int unsigned ACC_BITS = 7,
+    parameter              WEIGHTS
+) (
+    input  wire logic                   clk_i,
+    input  wire logic                   rst_i,
+    input  wire logic                   s_valid_i,
+    output wire logic                   s_ready_o,
+    input  wire logic [SIMD-1:0]        s_data_i,
+    output      logic                   m_valid_o,
+    input  wire logic                   m_ready_i,
+    output      logic [PE*ACC_BITS-1:0] m_data_o
+);
+  if (SIMD < 1 || PE < 1 || K < 1 || M < 1 || K % SIMD != 0 || M % PE != 0) begin : gen_bad_shape
+    $error("mvau_xnor: SIMD must divide K and PE must divide M");
+  end
+  if (ACC_BITS < $clog2(K + 1)) begin : gen_bad_bits
+    $error("mvau_xnor: ACC_BITS must hold K");
+  end
+
+  localparam int unsigned SF = K / SIMD;
+  localparam int unsigned NF = M / PE;
+  localparam int unsigned INDEX_BITS = SF * NF > 1 ? $clog2(SF * NF) : 1;
+  localparam int unsigned COUNT_BITS = $clog2(SIMD + 1);
+  // A register after every fourth level of adders, the accumulator's included.
+  localparam int unsigned STAGES = COUNT_BITS < 2 ? 0 : (COUNT_BITS - 1) / 4;
+
+  wire logic en = m_ready_i || !m_valid_o;
+  wire logic x_valid, x_last;
+  wire logic [SIMD-1:0] x;
+  wire logic [INDEX_BITS-1:0] index;
+  replay_buffer #(.WIDTH(SIMD), .SF(SF), .NF(NF)) u_replay (
+      .clk_i(clk_i), .rst_i(rst_i),
+      .s_valid_i(s_valid_i), .s_ready_o(s_ready_o), .s_data_i(s_data_i),
+      .m_valid_o(x_valid), .m_ready_i(en), .m_data_o(x),
+      .m_last_o(x_last), .m_index_o(index)
+  );
+
+  logic [SIMD-1:0] a;
+  wire logic [PE*SIMD-1:0] w;
+  always_ff @(posedge clk_i) if (en) a <= x;
+  rom #(.WIDTH(PE * SIMD), .DEPTH(SF * NF), .INIT(WEIGHTS)) u_weights (
+      .clk_i(clk_i), .en_i(en), .addr_i(index), .data_o(w)
+  );
+
+  // valid and last of the operands (bit 0) up to those of the counts (bit STAGES)
+  logic [STAGES:0] valid, last;
+  logic first;  // the next count starts a sum
+  wire logic add = en && valid[STAGES];
+  always_ff @(posedge clk_i) begin
+    if (rst_i) begin
+      valid     <= '0;
+      first     <= 1'b1;
+      m_valid_o <= 1'b0;
+    end else begin
+      if (en) begin
+        valid     <= (STAGES + 1)'({valid, x_valid});
+        m_valid_o <= valid[STAGES] && last[STAGES];
+      end
+      if (add) first <= last[STAGES];
+    end
+  end
+  always_ff @(posedge clk_i) if (en) last <= (STAGES + 1)'({last, x_last});
+
+  for (genvar p = 0; p < PE; p++) begin : gen_pe
+    wire logic [COUNT_BITS-1:0] count;
+    xnor_popcount #(.SIMD(SIMD), .STAGES(STAGES)) u_popcount (
+        .clk_i(clk_i), .en_i(en),
+        .a_i(a), .w_i(w[SIMD*p+:SIMD]), .count_o(count)
+    );
+    wire logic [ACC_BITS-1:0] sum = first ? '0 : m_data_o[ACC_BITS*p+:ACC_BITS];
+    always_ff @(posedge clk_i) begin
+      if (add) m_data_o[ACC_BITS*p+:ACC_BITS] <= ACC_BITS'(count) + sum;
+    end
+  end
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,117 @@
+"""Dataflows on which the RTL is emitted and simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+
+import numpy as np
+
+from hwgen import fifo, folding
+from hwgen.board import load_board
+from hwgen.dataflow import Dataflow, build_dataflow
+from hwgen.layers import GlobalSum, Layer
+from hwgen.layers.base import Folding
+from hwgen.quant import IntType, QuantGraph, Scaling, Tensor
+from tests.networks import _Chain, random_reactnet
+
+RESIDUAL = IntType(4, signed=True)
+
+
+def sized(graph: QuantGraph, foldings: Mapping[str, Folding], bus_bytes: int = 8) -> Dataflow:
+    """The dataflow with the FIFO depths of the analysis."""
+    flow = build_dataflow(graph, foldings, bus_bytes=bus_bytes, clock_mhz=100)
+    return flow.with_depths(fifo.size(flow).depths)
+
+
+def nearest(graph: QuantGraph, pe: Callable[[int], int], simd: int) -> dict[str, Folding]:
+    """For layer i the legal folding nearest to PE = pe(i), SIMD = simd."""
+
+    def distance(layer: Layer, index: int) -> Folding:
+        return min(layer.foldings(), key=lambda f: abs(f.pe - pe(index)) + abs(f.simd - simd))
+
+    return {layer.name: distance(layer, i) for i, layer in enumerate(graph.layers)}
+
+
+def chain(seed: int, shape: tuple[int, int, int]) -> _Chain:
+    """An empty network that reads 8-bit frames."""
+    return _Chain(np.random.default_rng(seed), Tensor("image", shape, IntType(8)))
+
+
+def finish(name: str, layers: _Chain) -> QuantGraph:
+    """The network that ``layers`` make."""
+    first = layers.layers[0].input
+    return QuantGraph(name, first, layers.here, tuple(layers.layers), Scaling(1, 1)).check()
+
+
+def global_sum(layers: _Chain) -> None:
+    h, w, c = layers.here.shape
+    lo, hi = layers.here.dtype.lo * h * w, layers.here.dtype.hi * h * w
+    out = layers.out((1, 1, c), IntType.holding(lo, hi))
+    layers.push(GlobalSum("GlobalAccPool_0", (layers.here,), (out,)))
+
+
+def odd_lanes() -> Dataflow:
+    """Neighbours of 2 and 3 lanes: every stream passes a converter, or two in a row."""
+    graph = random_reactnet(3, width=6, size=(4, 3), residual_bits=3)
+    return sized(graph, nearest(graph, lambda i: 2 + i % 2, 3))
+
+
+def balanced() -> Dataflow:
+    """The fastest foldings of two blocks: many stages share the bottleneck's interval."""
+    graph = random_reactnet(1, width=6, blocks=2, size=(5, 3), in_channels=3, residual_bits=3)
+    return sized(graph, folding.fastest(graph, load_board("pynq-z2")), bus_bytes=16)
+
+
+def folded() -> Dataflow:
+    """Neuron folds in every product, for a rate far below the fastest, on a narrow bus."""
+    graph = random_reactnet(4, width=8, size=(4, 5), classes=7)
+    return sized(graph, folding.for_rate(graph, load_board("pynq-z2"), 3000), bus_bytes=4)
+
+
+def strided() -> Dataflow:
+    """Strides of 2, which leave rows and columns unread, and no padding."""
+    layers = chain(5, (9, 8, 3))
+    layers.window(3, stride=2)
+    layers.product(6)
+    layers.threshold(RESIDUAL)
+    layers.half_block(3, RESIDUAL)
+    layers.window(2, stride=2, pad=0)
+    layers.product(8, bits=4)
+    layers.threshold(RESIDUAL)
+    layers.half_block(1, RESIDUAL)
+    layers.product(3)
+    graph = finish("strided", layers)
+    return sized(graph, nearest(graph, lambda i: 1 + i % 3, 4))
+
+
+def deep_popcount() -> Dataflow:
+    """A popcount of 256 bits, several registers deep, on a branch that has no cycle to spare."""
+    layers = chain(6, (4, 4, 3))
+    layers.product(256)
+    layers.threshold(RESIDUAL)
+    layers.half_block(1, RESIDUAL)
+    global_sum(layers)
+    layers.product(5)
+    graph = finish("deep popcount", layers)
+    foldings = nearest(graph, lambda _: 2, 1)
+    return sized(graph, {**foldings, "MVAU_0": Folding(2, 3), "MVAU_1": Folding(2, 256)})
+
+
+def small() -> Dataflow:
+    """A handful of stages, with a fork, for the golden copy."""
+    layers = chain(0, (2, 2, 3))
+    layers.product(4)
+    layers.threshold(RESIDUAL)
+    layers.half_block(1, RESIDUAL)
+    graph = finish("small", layers)
+    return sized(graph, nearest(graph, lambda i: 2, 2))
+
+
+DESIGNS = {d.__name__: d for d in (odd_lanes, balanced, folded, strided, deep_popcount, small)}
+
+
+@cache
+def design(name: str) -> Dataflow:
+    """One of ``DESIGNS``."""
+    return DESIGNS[name]()

@@ -1,0 +1,8 @@
+// Stands in for Verilator's header.
+#pragma once
+using svBit = unsigned char;
+struct VerilatedContext {
+    int seed = 0;
+    void randReset(int) {}
+    void randSeed(int value) { seed = value - 1; }
+};

@@ -1,0 +1,98 @@
+"""Yosys makes LUTs, LUTRAM, block RAM and DSP blocks of the compute kernels as meant."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from hwgen.quant import BINARY, IntType
+from tests.rtl.bench import Dut
+from tests.rtl.kernels import Case, integer, staircase, window, xnor
+from tests.rtl.tools import RTL, luts, yosys
+
+UINT8, INT8, UINT10 = IntType(8), IntType(8, signed=True), IntType(10)
+INT4 = IntType(4, signed=True)
+
+
+def cells_of(cases: Sequence[Case], work: Path) -> list[Counter[str]]:
+    """7-series cells of every kernel, each flattened into a module of its own; one run for all."""
+    body, top = [], []
+    for i, (layer, folding) in enumerate(cases):
+        dut = Dut.of_layer(layer, folding)
+        for name, content in dut.memories.items():
+            (work / name).write_bytes(content)
+        values = ", ".join(f".{k}({json.dumps(v)})" for k, v in dut.parameters.items())
+        width = dut.out_widths[0]
+        body.append(
+            f"(* keep_hierarchy *) module k{i} (input clk, rst, valid, ready,\n"
+            f"    input [{dut.in_widths[0] - 1}:0] x, output [{width + 1}:0] y);\n"
+            f"  {dut.module} #({values}) u (.clk_i(clk), .rst_i(rst), .s_valid_i(valid),\n"
+            f"    .m_ready_i(ready), .s_data_i(x), .s_ready_o(y[{width}]),\n"
+            f"    .m_valid_o(y[{width + 1}]), .m_data_o(y[{width - 1}:0]));\n"
+            "endmodule\n"
+        )
+        top.append(f"  (* keep *) k{i} u{i} (.clk(clk));\n")
+    kernels = "".join(body)
+    (work / "top.sv").write_text(f"{kernels}module top (input clk);\n{''.join(top)}endmodule\n")
+    files = " ".join(str(path) for path in sorted(RTL.glob("*.sv")))
+    synth = "synth_xilinx -flatten -noiopad -noclkbuf -top top"
+    yosys(
+        [
+            f"read_verilog -sv -defer {files} top.sv",
+            "hierarchy -top top",
+            "setattr -mod -set keep_hierarchy 1 *rom_table",  # see rom_table.sv
+            f"{synth} -run begin:finalize",
+            "setattr -mod -unset keep_hierarchy *rom_table",
+            "flatten",
+            f"{synth} -run finalize:check",
+            "select k*",
+            "write_json -selected cells.json",
+        ],
+        work,
+    )
+    modules = json.loads((work / "cells.json").read_text())["modules"]
+    found = [modules[f"k{i}"] for i in range(len(cases))]
+    return [Counter(cell["type"] for cell in kernel["cells"].values()) for kernel in found]
+
+
+def blocks(cells: Counter[str]) -> float:
+    """Block RAM in units of 36 kbit."""
+    return cells["RAMB36E1"] + cells["RAMB18E1"] / 2
+
+
+def flip_flops(cells: Counter[str]) -> int:
+    return sum(n for kind, n in cells.items() if kind.startswith("FD"))
+
+
+# case, block RAM, LUTs at most (LUTRAM included), flip-flops at most, DSP blocks
+EXPECTED: list[tuple[Case, float, int, int, int]] = [
+    (window((8, 8, 32), 3, 1, 1, simd=32), 0, 110, 90, 0),  # 32 x 32
+    (window((8, 8, 4), 3, 1, 1, UINT8), 0, 130, 70, 0),  # 128 x 8
+    (window((32, 4, 16), 3, 2, 1, simd=16), 0, 110, 70, 0),  # 20 x 16
+    (window((32, 32, 80), 3, 1, 1, simd=16), 0.5, 130, 80, 0),  # 640 x 16
+    (window((32, 32, 128), 3, 1, 1, simd=128), 0, 600, 200, 0),  # 128 x 128: not deep
+    (xnor(1, 9, 4, pe=4, simd=9), 0, 30, 40, 0),  # constant weights
+    (xnor(1, 144, 16, pe=4, simd=16), 0, 290, 200, 0),  # 36 x 64
+    (xnor(1, 288, 32, pe=4, simd=32), 2, 320, 190, 0),  # 72 x 128
+    (xnor(1, 64, 64, pe=1, simd=2), 0.5, 60, 60, 0),  # 2048 x 2
+    (xnor(1, 288, 64, pe=8, simd=9), 1, 270, 140, 0),  # 256 x 72
+    (integer(1, 27, 8, pe=2, simd=3, a=UINT8, w=INT8), 0, 320, 180, 6),
+    (staircase(1, 16, 1, UINT8, 1, BINARY, 0), 0, 25, 30, 0),
+    (staircase(1, 16, 1, UINT8, 15, INT4, -8), 0, 110, 110, 0),  # 16 .. 128 words
+    (staircase(1, 64, 1, UINT10, 31, IntType(5), 0), 1.5, 120, 140, 0),  # 64 .. 1024 words
+]
+
+
+@pytest.mark.slow
+def test_memories_and_products_become_what_is_meant(tmp_path: Path) -> None:
+    found = cells_of([row[0] for row in EXPECTED], tmp_path)
+    for ((layer, folding), bram, lut, ff, dsp), cells in zip(EXPECTED, found, strict=True):
+        name = f"{layer.name} {layer.input.shape} {folding}: {dict(cells)}"
+        assert blocks(cells) == bram, name
+        assert luts(cells) <= lut, name
+        assert flip_flops(cells) <= ff, name
+        assert cells["DSP48E1"] == dsp, name
