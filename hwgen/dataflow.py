@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import lcm, log2
+from math import log2
 from typing import Self
 
 from hwgen.layers.axis import AxisIn, AxisOut
@@ -190,21 +190,10 @@ class _Builder:
             self.writers[tensor.name] = (layer.name, port, lanes_out)
 
     def connect(self, tensor: Tensor, sink: str, sink_port: int, lanes: int) -> None:
-        """Join ``tensor``'s writer to a port, through one or two converters if need be."""
+        """Join ``tensor``'s writer to a port, through converters if need be."""
         writer, port, have = self.writers[tensor.name]
-        if have % lanes and lanes % have:
-            self.convert(tensor, sink, sink_port, lcm(have, lanes), step="a")
-            writer, port, have = self.writers[tensor.name]
-        if have != lanes:
-            self.convert(tensor, sink, sink_port, lanes, step="")
-            writer, port, have = self.writers[tensor.name]
+        for layer in WidthConverter.chain(f"width_{sink}_{sink_port}", tensor, have, lanes):
+            self.streams.append(Stream(tensor, writer, port, layer.name, 0, layer.in_lanes))
+            self.stages[layer.name] = Stage(layer, next(layer.foldings()))
+            writer, port = layer.name, 0
         self.streams.append(Stream(tensor, writer, port, sink, sink_port, lanes))
-
-    def convert(self, tensor: Tensor, sink: str, sink_port: int, lanes: int, step: str) -> None:
-        """Place one converter behind ``tensor``'s writer."""
-        writer, port, have = self.writers[tensor.name]
-        name = f"width_{sink}_{sink_port}{step}"
-        layer = WidthConverter.between(name, tensor, have, lanes)
-        self.streams.append(Stream(tensor, writer, port, name, 0, have))
-        self.stages[name] = Stage(layer, next(layer.foldings()))
-        self.writers[tensor.name] = (name, 0, lanes)

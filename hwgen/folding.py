@@ -8,10 +8,11 @@ from pathlib import Path
 
 from hwgen import fifo
 from hwgen.board import Board
-from hwgen.dataflow import Dataflow, build_dataflow
+from hwgen.dataflow import Dataflow, Stream, build_dataflow
 from hwgen.errors import FoldingError, ResourceError, UserInputError
 from hwgen.layers.base import Folding, Layer, Resources
-from hwgen.quant import QuantGraph
+from hwgen.layers.width_converter import WidthConverter
+from hwgen.quant import QuantGraph, Tensor
 
 Foldings = dict[str, Folding]
 
@@ -27,53 +28,90 @@ def weight(cost: Resources, board: Board) -> float:
     )
 
 
-def streams(layer: Layer, folding: Folding) -> Resources:
-    """Cost of the two-beat FIFOs behind a layer: what makes wide streams worth avoiding."""
-    lanes = layer.lanes(folding)[1]
-    bits = sum(tensor.dtype.bits * lanes for tensor in layer.outputs)
-    return Resources(lut=4 + bits, ff=3 + 2 * bits)
+def link(tensor: Tensor, have: int, want: int) -> Resources:
+    """Cost of joining a writer of ``have`` lanes to a reader of ``want``: converters and FIFOs."""
+    chain = WidthConverter.chain("link", tensor, have, want)
+    widths = [*(converter.in_lanes for converter in chain), want]
+    parts = [converter.resources(Folding()) for converter in chain]
+    parts += [Stream(tensor, "", 0, "", 0, lanes).resources for lanes in widths]
+    return sum(parts, Resources())
 
 
-class _Choices:
-    """For one layer, the foldings worth taking: each faster one costs more area."""
+class _Search:
+    """Foldings of least area for a number of cycles, links between layers included."""
 
-    def __init__(self, layer: Layer, board: Board) -> None:
-        ranked = sorted(
-            (layer.cycles(f), weight(layer.resources(f) + streams(layer, f), board), f.pe, f.simd)
-            for f in layer.foldings()
-        )
-        self.layer = layer
-        self.frontier: list[tuple[int, Folding]] = []  # cycles ascending, area descending
-        least = float("inf")
-        for cycles, area, pe, simd in ranked:
-            if area < least:
-                least = area
-                self.frontier.append((cycles, Folding(pe, simd)))
+    def __init__(self, graph: QuantGraph, board: Board) -> None:
+        self.graph, self.board = graph, board
+        self.options = {
+            layer.name: sorted(
+                (layer.cycles(f), weight(layer.resources(f), board), f.pe, f.simd)
+                for f in layer.foldings()
+            )
+            for layer in graph.layers
+        }
+        self.writers = {t.name: layer for layer in graph.layers for t in layer.outputs}
+        self.readers = {t.name: layer for layer in graph.layers for t in layer.inputs}
 
-    def cheapest(self, max_cycles: int) -> Folding | None:
-        """The folding of least area that takes at most ``max_cycles``."""
-        fitting = [folding for cycles, folding in self.frontier if cycles <= max_cycles]
-        return fitting[-1] if fitting else None
+    def rates(self) -> list[int]:
+        """Cycles a frame that a design can take: from its slowest layer's best upwards."""
+        floor = max(found[0][0] for found in self.options.values())
+        return sorted({o[0] for found in self.options.values() for o in found if o[0] >= floor})
+
+    def least(self, max_cycles: int) -> Foldings:
+        """Start from each layer's own best; then no change of one layer makes the design smaller.
+
+        Raises ``FoldingError`` that names a layer which cannot keep up.
+        """
+        chosen: Foldings = {}
+        for layer in self.graph.layers:
+            fitting = [o for o in self.options[layer.name] if o[0] <= max_cycles]
+            if not fitting:
+                raise FoldingError(
+                    f"layer {layer.name} takes at least {self.options[layer.name][0][0]} cycles "
+                    f"a frame, more than the {max_cycles} that the rate allows; "
+                    "lower --fps or raise --clock-mhz"
+                )
+            _, _, pe, simd = min(fitting, key=lambda o: (o[1], o[2], o[3]))
+            chosen[layer.name] = Folding(pe, simd)
+        while self._improve(chosen, max_cycles):
+            pass
+        return chosen
+
+    def _improve(self, chosen: Foldings, max_cycles: int) -> bool:
+        """Give every layer in turn what costs least beside its neighbours; whether any changed."""
+        changed = False
+        for layer in self.graph.layers:
+            best, found = self._area(layer, chosen[layer.name], chosen), chosen[layer.name]
+            for cycles, own, pe, simd in self.options[layer.name]:
+                if cycles <= max_cycles and own < best:
+                    area = self._area(layer, Folding(pe, simd), chosen)
+                    if area < best - 1e-12:
+                        best, found = area, Folding(pe, simd)
+            changed |= found != chosen[layer.name]
+            chosen[layer.name] = found
+        return changed
+
+    def _area(self, layer: Layer, folding: Folding, chosen: Foldings) -> float:
+        """The layer's area with its links to its neighbours as they are."""
+        before, behind = layer.lanes(folding)
+        cost = layer.resources(folding)
+        for tensor in layer.inputs:
+            if tensor.name in self.writers:
+                writer = self.writers[tensor.name]
+                cost += link(tensor, writer.lanes(chosen[writer.name])[1], before)
+        for tensor in layer.outputs:
+            if tensor.name in self.readers:
+                reader = self.readers[tensor.name]
+                cost += link(tensor, behind, reader.lanes(chosen[reader.name])[0])
+        return weight(cost, self.board)
 
 
 def for_rate(graph: QuantGraph, board: Board, max_cycles: int) -> Foldings:
-    """The least area that keeps every layer within ``max_cycles`` cycles a frame."""
-    return _for_rate([_Choices(layer, board) for layer in graph.layers], max_cycles)
+    """The least area that keeps every layer within ``max_cycles`` cycles a frame.
 
-
-def _for_rate(choices: list[_Choices], max_cycles: int) -> Foldings:
-    chosen: Foldings = {}
-    for choice in choices:
-        folding = choice.cheapest(max_cycles)
-        if folding is None:
-            fastest = choice.frontier[0][0]
-            raise FoldingError(
-                f"layer {choice.layer.name} takes at least {fastest} cycles a frame, "
-                f"more than the {max_cycles} that the rate allows; "
-                "lower --fps or raise --clock-mhz"
-            )
-        chosen[choice.layer.name] = folding
-    return chosen
+    Least as far as changing one layer at a time can tell, width converters and FIFOs included.
+    """
+    return _Search(graph, board).least(max_cycles)
 
 
 def plan(
@@ -101,13 +139,11 @@ def fastest(graph: QuantGraph, board: Board) -> Foldings:
 
     Raises ``ResourceError`` that names what is short, and by how much, if none does.
     """
-    choices = [_Choices(layer, board) for layer in graph.layers]
-    # no design is faster than its slowest layer at full parallelism
-    floor = max(choice.frontier[0][0] for choice in choices)
-    rates = sorted({c for choice in choices for c, _ in choice.frontier if c >= floor})
+    search = _Search(graph, board)
+    rates = search.rates()
 
     def problems(rate: int) -> list[str]:
-        flow, _ = plan(graph, board, _for_rate(choices, rate), board.clock_mhz)
+        flow, _ = plan(graph, board, search.least(rate), board.clock_mhz)
         return shortfalls(flow.resources, board)
 
     low, high = 0, len(rates) - 1
@@ -122,7 +158,7 @@ def fastest(graph: QuantGraph, board: Board) -> Foldings:
             low = middle + 1
         else:
             high = middle
-    return _for_rate(choices, rates[high])
+    return search.least(rates[high])
 
 
 def require_fit(cost: Resources, board: Board, what: str) -> None:

@@ -50,8 +50,8 @@ class Schedule:
     """What a kernel does in one frame, firing by firing; one firing takes one cycle.
 
     A firing is one cycle in which the kernel is not stalled, so the layer's initiation interval
-    is ``len(need)``, or its input beats where those are more. All counts are cumulative beats since the start of the frame and hold
-    for every input (every output) of the layer alike.
+    is ``len(need)``, or its input beats where those are more. All counts are cumulative beats
+    since the start of the frame and hold for every input (every output) of the layer alike.
 
     need:    input beats that must have arrived before firing i.
     free:    input beats whose buffer space is given back by firing i.

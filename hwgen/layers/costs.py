@@ -31,4 +31,7 @@ def rom(width: int, depth: int) -> Resources:
         return Resources()
     if depth > ROM_LUT_DEPTH and width * depth > ROM_LUT_BITS:
         return Resources(bram36=block_rams(width, depth))
-    return Resources(lut=width * ceil(depth / 64) * (0.75 if depth <= 16 else 1), ff=width)
+    if depth <= 16:  # of a few words there are few different columns, each made once
+        columns = min(width, 2 ** (depth - 1))
+        return Resources(lut=0.75 * columns, ff=columns)
+    return Resources(lut=width, ff=width)

@@ -135,7 +135,7 @@ class XnorMvau(Mvau):
             return Resources(lut=20 + 0.5 * lanes, ff=40 + folding.simd + folding.pe * 2 * acc)
         levels = 1 + ceil(log2(max(folding.simd, 2)))
         return self.memory_cost(folding, 1) + Resources(
-            lut=30 + 1.35 * lanes + folding.pe * acc,
+            lut=30 + 1.55 * lanes + folding.pe * acc,
             ff=40 + folding.simd + folding.pe * (levels + acc),
         )
 

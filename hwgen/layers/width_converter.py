@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import lcm
 from typing import Self
 
 import numpy as np
@@ -23,9 +24,15 @@ class WidthConverter(Layer):
     out_lanes: int
 
     @classmethod
-    def between(cls, name: str, tensor: Tensor, in_lanes: int, out_lanes: int) -> Self:
-        """Convert ``tensor`` on its way."""
-        return cls(name, (tensor,), (tensor,), in_lanes, out_lanes)
+    def chain(cls, name: str, tensor: Tensor, have: int, want: int) -> tuple[Self, ...]:
+        """What takes ``tensor`` from ``have`` lanes to ``want``: none, one or two converters."""
+        if have == want:
+            return ()
+        if have % want and want % have:
+            common = lcm(have, want)
+            widen = cls(f"{name}a", (tensor,), (tensor,), have, common)
+            return (widen, cls(name, (tensor,), (tensor,), common, want))
+        return (cls(name, (tensor,), (tensor,), have, want),)
 
     @classmethod
     def from_finn(cls, node: FinnNode) -> Self:

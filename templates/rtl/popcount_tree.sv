@@ -8,7 +8,7 @@
 //
 // A leaf counts three positions in two LUTs. A node of level l adds two counts of level l-1 and,
 // as carry in, one more position, so that level l counts up to 2^(l+1) - 1 positions and every
-// bit of a sum is one LUT: 1.45 LUT a position on LUT6 devices, 0.95 where w_i is constant.
+// bit of a sum is one LUT: 1.55 LUT a position on LUT6 devices, less where w_i is constant.
 // The registers are spread evenly over the levels. Initiation interval 1, no memories.
 `default_nettype none
 
@@ -47,7 +47,9 @@ module popcount_tree #(
         .clk_i(clk_i), .en_i(en_i), .data_i(count), .data_o(count_o)
     );
   end else begin : gen_node
-    localparam int unsigned LOW = SIMD / 2;
+    // What a full tree below this one counts; a node that has more gives the rest to the other side.
+    localparam int unsigned FULL = 2 ** ($clog2(SIMD + 1) - 1) - 1;
+    localparam int unsigned LOW = SIMD < FULL + 2 ? SIMD / 2 : FULL;
     localparam int unsigned HIGH = SIMD - 1 - LOW;
     wire logic [$clog2(LOW+1)-1:0] low;
     wire logic [$clog2(HIGH+1)-1:0] high;
