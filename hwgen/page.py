@@ -154,7 +154,7 @@ def _throughput(r: Reports) -> list[dict[str, str]]:
             "what": "latency in cycles",
             "model": number(r.fifos.latency_cycles),
             "measured": number(latency),
-            "note": "the model feeds frames at the steady rate",
+            "note": "of a frame alone",
         },
         {
             "what": "latency in µs",

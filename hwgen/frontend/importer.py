@@ -24,7 +24,7 @@ from hwgen.engine import EngineRun, interpret
 from hwgen.errors import UserInputError
 from hwgen.frontend import compare
 from hwgen.frontend.dataflow_graph import require_hardware, steps
-from hwgen.frontend.load import load
+from hwgen.frontend.load import consistent, load
 from hwgen.frontend.quant_graph import to_quant_graph
 from hwgen.frontend.streamline import streamline
 from hwgen.layers.base import Folding
@@ -61,10 +61,11 @@ def import_model(
     """
     say("load")
     original = load(path)
-    say("streamline")
-    integer = streamline(original)
-    scaling = integer.scaling
     _, c, h, w = _input_shape(original)
+    say("streamline")
+    with consistent(path):
+        integer = streamline(original)
+    scaling = integer.scaling
     if images is None:
         images = np.random.default_rng(0).random((count, c, h, w), np.float32)
         images *= np.float32(255 * scaling.input_scale)
@@ -72,7 +73,8 @@ def import_model(
         raise UserInputError(f"{path} reads images (N, {c}, {h}, {w}), not {images.shape}")
     images = images[:count].astype(np.float32)
     model = integer.model
-    floats = compare.execute(original, images)
+    with consistent(path):
+        floats = compare.execute(original, images)
     frames = _frames(model, images, scaling.input_scale)
     values = compare.execute(model, frames)
     compare.require_grid("streamline", floats, values, integer.equals)

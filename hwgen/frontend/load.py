@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from onnx import numpy_helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.util.cleanup import cleanup_model
 
-from hwgen.errors import UnsupportedError, UserInputError
+from hwgen.errors import HwgenError, UnsupportedError, UserInputError
 
 QUANTISERS = ("Quant", "BipolarQuant")
 
@@ -30,14 +32,29 @@ def load(path: Path) -> ModelWrapper:
     Raises ``UserInputError`` for a file that is not a whole ONNX model or has no quantisers, and
     ``UnsupportedError`` that names every operator hwgen does not know with its node.
     """
-    proto = _read(path)
-    _check(path, proto)
-    with warnings.catch_warnings():
+    with consistent(path), warnings.catch_warnings():
         warnings.simplefilter("ignore", category=DeprecationWarning)
-        try:
-            return cleanup_model(ModelWrapper(proto), preserve_qnt_ops=True)
-        except (AssertionError, ValueError, KeyError, IndexError, RuntimeError) as error:
-            raise UserInputError(f"{path}: the graph is not consistent: {error}") from error
+        proto = _read(path)
+        _check(path, proto)
+        return cleanup_model(ModelWrapper(proto), preserve_qnt_ops=True)
+
+
+@contextmanager
+def consistent(path: Path) -> Iterator[None]:
+    """Turn whatever a library raises while it works on the user's file into ``UserInputError``.
+
+    onnx, qonnx and ONNX Runtime check a file as they go and raise anything, bare ``Exception``
+    included, at a graph that contradicts itself.
+    """
+    try:
+        yield
+    except HwgenError:
+        raise
+    except Exception as error:
+        what = " ".join(str(error).split())[:300]
+        raise UserInputError(
+            f"{path}: the graph is not consistent ({type(error).__name__}: {what}); export it again"
+        ) from error
 
 
 def _read(path: Path) -> onnx.ModelProto:

@@ -214,3 +214,18 @@ def test_images_of_another_shape_are_refused(tmp_path: Path) -> None:
     path = reactnet().save(tmp_path / "m.onnx")
     with pytest.raises(UserInputError, match=r"\(N, 2, 4, 8\)"):
         import_model(path, np.zeros((3, 1, 8, 8), np.float32))
+
+
+def test_flipped_bits_never_end_in_anything_but_a_clear_error(tmp_path: Path) -> None:
+    whole = reactnet().save(tmp_path / "m.onnx").read_bytes()
+    rng = np.random.default_rng(5)
+    refusals = 0
+    for place, bit in zip(rng.integers(0, len(whole), 40), rng.integers(0, 8, 40), strict=True):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << bit
+        (tmp_path / "m.onnx").write_bytes(damaged)
+        try:
+            import_model(tmp_path / "m.onnx", None, count=1)
+        except (UserInputError, UnsupportedError):
+            refusals += 1
+    assert 10 < refusals < 40  # some flips only change a weight
