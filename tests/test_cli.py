@@ -132,6 +132,24 @@ def test_a_wrong_layer_is_named_by_verify(
     assert "channel 0" in text
 
 
+@pytest.mark.slow
+def test_from_training_to_proven_hardware(run: Run, tmp_path: Path) -> None:
+    small = ("model.width=8", "model.blocks=1", "teacher.epochs=1", "step1.epochs=1")
+    settings = [word for pair in (*small, "step2.epochs=1") for word in ("--set", pair)]
+    assert run("train", "--out", tmp_path / "run", *settings)[0] == 0
+    assert run("export", tmp_path / "run" / "checkpoint.pt")[0] == 0
+    model = tmp_path / "run" / "model.onnx"
+    code, text = run("build", model, "--board", "pynq-z2", "--fps", 20000, "--out", tmp_path / "b")
+    assert code == 0, text
+    report = tmp_path / "b" / "report"
+    assert json.loads((report / "estimate_network_performance.json").read_text())["fps"] >= 20000
+    verdicts = json.loads((report / "verification.json").read_text())
+    assert set(verdicts) == {"brevitas", "finn", "reference", "cppsim", "rtlsim"}
+    assert not any(verdict["mismatches"] for verdict in verdicts.values())
+    measured = json.loads((report / "rtlsim_performance.json").read_text())
+    assert measured["cycles_per_frame"] == measured["model_cycles_per_frame"]
+
+
 # -- bad input -------------------------------------------------------------------------------------
 
 
