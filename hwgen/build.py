@@ -45,12 +45,15 @@ def build(config: BuildConfig, model: Path) -> Built:
     trusts it.
     """
     board = config.loaded_board()
+    if not model.is_file():
+        raise UserInputError(f"{model} does not exist or is not a file")
     folder = config.out or Path("build") / f"{model.stem}-{board.name}"
     data = verification_data(config.images, model)
     require_writable(folder)
     unseal(folder)
     sweep(folder, ("report", "verification_output"), keep=Files())
-    journal = Journal(folder, total=6 + config.synth + config.bitstream, title=f"build {folder}")
+    total = 6 + config.synth + config.bitstream
+    journal = Journal(folder / "build.log", total, title=f"build {folder}")
     with journal.running():
         with journal.step("import model"):
             imported = _import(model, data, journal)

@@ -1,4 +1,4 @@
-"""Progress on the screen, ``build.log`` and ``time_per_step.json`` on disk."""
+"""Progress on the screen, a log and ``time_per_step.json`` on disk."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ console = Console(stderr=True, highlight=False)
 class Journal:
     """Names the steps of a long job as they run and keeps the time each took."""
 
-    def __init__(self, folder: Path, total: int, *, title: str) -> None:
-        self.folder, self.total, self.title = folder, total, title
+    def __init__(self, log: Path, total: int, *, title: str) -> None:
+        self.log, self.title = log, title
         self.seconds: dict[str, float] = {}
         self.lines: list[str] = []
         self._progress = Progress(
@@ -40,8 +40,8 @@ class Journal:
             with self._progress:
                 yield self
         finally:
-            if self.folder.is_dir():
-                write_bytes(self.folder / "build.log", "\n".join([*self.lines, ""]).encode())
+            if self.log.parent.is_dir():
+                write_bytes(self.log, "\n".join([*self.lines, ""]).encode())
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -63,11 +63,6 @@ class Journal:
         """What a step is doing right now: on the bar and in the log."""
         self._progress.update(self._task, description=f"{self.title}: {text}")
         self.lines.append(f"  {text}")
-
-    def say(self, text: str) -> None:
-        """A line for the user and the log."""
-        self.lines.append(text)
-        self._progress.console.print(text)
 
     def save_times(self, path: Path) -> None:
         """Write seconds by step."""

@@ -66,7 +66,8 @@ def verify(
     flow, _ = load_build(folder)
     data = load_data(input_file or folder / DATA)
     frames = quantise_input(flow.graph, data.images[:images])
-    journal = Journal(folder, total=1 + 2 * len(engines), title=f"verify {folder}")
+    log = folder / "verification_output" / "verify.log"
+    journal = Journal(log, 1 + 2 * len(engines), title=f"verify {folder}")
     verdicts: dict[str, Verdict] = {}
     outputs: dict[str, IntArray] = {}
     with journal.running():
@@ -82,7 +83,7 @@ def verify(
         for name in engines:
             with journal.step(f"compile {name}"):
                 run = _prepare(name, folder, flow)
-            with journal.step(f"run {name} on {len(frames)} images"):
+            with journal.step(f"run {name}"):
                 verdicts[name], outputs[name] = _compare(flow, run, frames, expected, layers)
     write_json(folder / "report" / "verification.json", _merged(folder, verdicts))
     write_json(folder / "report" / "accuracy.json", accuracies(data, outputs))
