@@ -62,8 +62,8 @@ def verify(
     ``MismatchError`` naming the first differing layer, channel and pixel of the first engine that
     differs; the reports are written before.
     """
-    require_writable(folder / "report")
     flow, _ = load_build(folder)
+    require_writable(folder / "report")
     data = load_data(input_file or folder / DATA)
     frames = quantise_input(flow.graph, data.images[:images])
     log = folder / "verification_output" / "verify.log"
@@ -84,7 +84,11 @@ def verify(
             with journal.step(f"compile {name}"):
                 run = _prepare(name, folder, flow)
             with journal.step(f"run {name}"):
-                verdicts[name], outputs[name] = _compare(flow, run, frames, expected, layers)
+                try:
+                    verdicts[name], outputs[name] = _compare(flow, run, frames, expected, layers)
+                except MismatchError as error:  # no output at all: deadlock, a broken protocol
+                    failure = {"failure": str(error)}
+                    verdicts[name] = Verdict(len(frames), len(frames), failure, 0.0)
     write_json(folder / "report" / "verification.json", _merged(folder, verdicts))
     write_json(folder / "report" / "accuracy.json", accuracies(data, outputs))
     times = read_json(folder / "time_per_step.json")

@@ -150,6 +150,25 @@ def test_from_training_to_proven_hardware(run: Run, tmp_path: Path) -> None:
     assert measured["cycles_per_frame"] == measured["model_cycles_per_frame"]
 
 
+@pytest.mark.slow
+def test_a_design_without_its_own_handshake_is_reported(built: Path, tmp_path: Path, run: Run) -> None:
+    folder = shutil.copytree(built, tmp_path / "b")
+    top = folder / "rtl" / "hwgen_top.sv"
+    text = top.read_text()
+    fork = text.index("fork_stream #(")
+    ready = text.index(".m_ready_i(", fork)
+    end = text.index("),", ready)
+    top.write_text(text[:ready] + ".m_ready_i('0" + text[end:])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hwgen.saved.check_seal", lambda folder: "")
+        code, shown = run("verify", folder, "--rtlsim")
+    assert code == 1
+    assert "rtlsim differs" in shown
+    assert "more beats than its frames have" in shown
+    verdict = json.loads((folder / "report" / "verification.json").read_text())["rtlsim"]
+    assert verdict["mismatches"] == verdict["images"]
+
+
 # -- bad input -------------------------------------------------------------------------------------
 
 
@@ -229,6 +248,7 @@ def test_edited_build_is_not_trusted(built: Path, tmp_path: Path, run: Run) -> N
 
 def test_folder_that_is_no_build(tmp_path: Path, run: Run) -> None:
     assert_refused(run("verify", tmp_path), "not a finished build", "hwgen build")
+    assert not list(tmp_path.iterdir())
     assert_refused(run("report", tmp_path), "not a finished build")
 
 
