@@ -151,7 +151,9 @@ def test_from_training_to_proven_hardware(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_design_without_its_own_handshake_is_reported(built: Path, tmp_path: Path, run: Run) -> None:
+def test_a_design_without_its_own_handshake_is_reported(
+    built: Path, tmp_path: Path, run: Run
+) -> None:
     folder = shutil.copytree(built, tmp_path / "b")
     top = folder / "rtl" / "hwgen_top.sv"
     text = top.read_text()
