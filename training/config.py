@@ -44,8 +44,7 @@ def _count_or_list(value: object) -> str:
 
 
 Blocks = Annotated[
-    Annotated[PositiveInt, Tag("<count>")]
-    | Annotated[tuple[BlockConfig, ...], Tag("<list>")],
+    Annotated[PositiveInt, Tag("<count>")] | Annotated[tuple[BlockConfig, ...], Tag("<list>")],
     Discriminator(_count_or_list),
 ]
 

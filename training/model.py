@@ -180,9 +180,7 @@ def _pool(config: ModelConfig, precision: Precision) -> nn.Module:
     """The shortcut of stride 2: a 2x2 mean, rounded down to the grid."""
     if precision is Precision.FLOAT:
         return nn.AvgPool2d(2)
-    return nn.Sequential(
-        nn.AvgPool2d(2), floor_quant(config.residual_bits, config.residual_limit)
-    )
+    return nn.Sequential(nn.AvgPool2d(2), floor_quant(config.residual_bits, config.residual_limit))
 
 
 def _end_weights(config: ModelConfig, precision: Precision) -> Any:

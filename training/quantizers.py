@@ -155,7 +155,7 @@ class UnsignedGridQuant(UintQuant, _ConstantPowerOfTwo):  # type: ignore[misc]
     """Unsigned integers times one constant power of two."""
 
 
-class SignedFloorQuant(SignedGridQuant):  # type: ignore[misc]
+class SignedFloorQuant(SignedGridQuant):
     """Signed integers times one constant power of two, rounded down."""
 
     float_to_int_impl_type = FloatToIntImplType.FLOOR
