@@ -81,16 +81,32 @@ class Schedule:
         return self.free if self.free.ndim == 1 else self.free[port]
 
 
+Parameter = int | str | tuple[int, ...]
+
+
+def literal(value: Parameter) -> str:
+    """A parameter's value as SystemVerilog writes it."""
+    if isinstance(value, tuple):
+        return f"{32 * len(value)}'h" + "".join(f"{x:08x}" for x in reversed(value))
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
 @dataclass(frozen=True, slots=True)
 class RtlInstance:
     """A kernel as the top instantiates it: parameters by name, memory files by file name.
 
-    String parameters name memory files; ``memories`` holds their contents by file name.
+    String parameters name memory files; ``memories`` holds their contents by file name. A tuple is
+    a flat vector of 32 bits an element, element 0 lowest.
     """
 
     module: str
-    parameters: Mapping[str, int | str]
+    parameters: Mapping[str, Parameter]
     memories: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def literals(self) -> dict[str, str]:
+        """The parameters as SystemVerilog writes them."""
+        return {name: literal(value) for name, value in self.parameters.items()}
 
 
 @dataclass(frozen=True, slots=True)

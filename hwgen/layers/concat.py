@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import gcd
+from math import ceil, gcd
 from typing import ClassVar, Self
 
 import numpy as np
@@ -72,8 +72,10 @@ class Concat(Layer):
 
     def resources(self, folding: Folding) -> Resources:
         """A multiplexer and the output register."""
-        bits = folding.pe * self.output.dtype.bits
-        return Resources(lut=12 + bits * (len(self.inputs) + 1) / 3, ff=8 + bits)
+        bits, ports = folding.pe * self.output.dtype.bits, len(self.inputs)
+        fold = max(x.channels for x in self.inputs) // folding.pe
+        control = 1 + ports + (fold - 1).bit_length()
+        return Resources(lut=7 + bits * ceil((2 * ports - 1) / 5), ff=control + bits)
 
     def rtl(self, folding: Folding) -> RtlInstance:
         """Instantiate concat_streams.sv."""
@@ -82,14 +84,10 @@ class Concat(Layer):
             {
                 "INPUTS": len(self.inputs),
                 "PE": folding.pe,
-                "FOLDS": _vector([x.channels // folding.pe for x in self.inputs]),
-                "IN_BITS": _vector([x.dtype.bits for x in self.inputs]),
-                "IN_SIGNED": _vector([int(x.dtype.signed) for x in self.inputs]),
+                "FOLDS": tuple(x.channels // folding.pe for x in self.inputs),
+                "IN_BITS": tuple(x.dtype.bits for x in self.inputs),
+                "IN_SIGNED": tuple(int(x.dtype.signed) for x in self.inputs),
+                "ALL_BITS": sum(x.dtype.bits for x in self.inputs),
                 "OUT_BITS": self.output.dtype.bits,
             },
         )
-
-
-def _vector(values: list[int]) -> int:
-    """A parameter of 32 bits an input, input 0 lowest."""
-    return sum(value << 32 * i for i, value in enumerate(values))

@@ -18,7 +18,7 @@ from hwgen.layers.base import (
     Schedule,
     lane_foldings,
 )
-from hwgen.layers.costs import ram_luts
+from hwgen.layers.costs import one_port_luts
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +84,14 @@ class AveragePool(Layer):
 
     def resources(self, folding: Folding) -> Resources:
         """An adder a lane and the sums of the squares in progress in LUTRAM."""
-        bits = folding.pe * (self.input.dtype.bits + 2 * (self.kernel.bit_length() - 1))
+        growth = 2 * (self.kernel.bit_length() - 1)
+        data = folding.pe * self.input.dtype.bits
+        sums = data + folding.pe * growth
         words = self.output.shape[1] * self.input.channels // folding.pe
-        memory = Resources(ff=bits) if words == 1 else Resources(lut=ram_luts(bits, words))
-        adders = Resources(lut=30 + 1.5 * bits, ff=14 + folding.pe * self.input.dtype.bits)
-        return adders + memory
+        if words == 1:
+            return Resources(lut=6 + sums, ff=2 + growth + sums)
+        control = 2 + growth + (words - 1).bit_length()
+        return Resources(lut=14 + sums + one_port_luts(sums, words), ff=control + data)
 
     def rtl(self, folding: Folding) -> RtlInstance:
         """Instantiate pool_avg.sv."""
