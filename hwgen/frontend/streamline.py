@@ -416,8 +416,14 @@ class _Walk:
                 f"{stream.shape[1]}x{stream.shape[2]} pixels are not whole squares of {k}x{k}; "
                 "use an image size that is a multiple",
             )
-        if stream.binary or stream.weights is not None:
-            raise _fail(node, f"its input {node.input[0]} is not a Quant's; pool integers instead")
+        source = self.model.find_producer(node.input[0])
+        if source is None or source.op_type != "Quant" or stream.binary:
+            # FINN types sums as INT32 for a while, and shifts by the bits the output lacks
+            raise _fail(
+                node,
+                f"its input {node.input[0]} is not the output of a Quant of 2 bits or more; "
+                "put one in front",
+            )
         self.streams[node.output[0]] = replace(stream, pending=(node,))
 
     def average(self, node: onnx.NodeProto, stream: Stream) -> Stream:

@@ -75,6 +75,26 @@ def test_random_reducing_reactnets_keep_their_logits(
     assert kinds.count(Concat) == sum(double for _, double in blocks)
 
 
+@pytest.mark.parametrize(
+    ("kernel", "bits", "signed"), [(4, 4, True), (2, 3, False), (2, 9, True), (4, 2, False)]
+)
+def test_pools_of_other_sizes_and_types_keep_their_logits(
+    tmp_path: Path, kernel: int, bits: int, signed: bool
+) -> None:
+    builder = ModelBuilder(7, shape=(2, 8, 16))
+    builder.stem(3)
+    grid = builder.quant(builder.here, bits, 2**-3, signed=signed)
+    square = {"kernel_shape": [kernel, kernel], "strides": [kernel, kernel]}
+    pool = builder.node("AveragePool", grid, **square)
+    builder.here = builder.quant(pool, bits + 1, 2**-3, signed=signed, rounding="FLOOR")
+    builder.pixels //= kernel**2
+    builder.head(3)
+    path = builder.save(tmp_path / "model.onnx")
+    images = random_images(2, 3, builder.shape)
+    graph = import_model(path, images, count=1).graph
+    assert np.array_equal(integer_logits(graph, images), logits(path, images))
+
+
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory: pytest.TempPathFactory) -> Imported:
     path = reactnet(3).save(tmp_path_factory.mktemp("model") / "model.onnx")
@@ -292,6 +312,16 @@ def test_operators_between_a_pool_and_its_quantiser_are_refused(tmp_path: Path) 
     builder.here = builder.quant(builder.here, 4, 2**-3, rounding="FLOOR")
     builder.head(2)
     refused(builder.save(tmp_path / "m.onnx"), "(Add)", "right behind")
+
+
+def test_pool_of_a_sum_is_refused(tmp_path: Path) -> None:
+    builder = ModelBuilder(shape=(2, 4, 8))
+    builder.stem(2)
+    other = builder.quant(builder.here, 4, 2**-3)
+    total = builder.node("Add", builder.here, other)
+    builder.here = builder.average_pool(total, 5, 2**-3)
+    builder.head(2)
+    refused(builder.save(tmp_path / "m.onnx"), "(AveragePool)", "put one in front")
 
 
 def test_pool_on_a_scale_that_floats_round_is_refused(tmp_path: Path) -> None:
