@@ -113,13 +113,13 @@ def reducing_twice() -> Dataflow:
 def twins() -> Dataflow:
     """Twin branches whose products and whose concat all have no cycle to spare."""
     layers = chain(10, (4, 4, 3))
-    layers.product(8)
+    layers.product(64)
     layers.threshold(RESIDUAL)
     layers.twin_halves(RESIDUAL)
     layers.product(3)
     graph = finish("twins", layers)
     foldings = nearest(graph, lambda _: 2, 4)
-    products = {f"MVAU_{i}": Folding(1, 4) for i in (1, 2)}
+    products = {f"MVAU_{i}": Folding(1, 32) for i in (1, 2)}
     return sized(graph, {**foldings, **products, "StreamingConcat_0": Folding(1)})
 
 

@@ -105,27 +105,15 @@ def test_a_bypass_one_beat_shallower_than_the_analysis_is_slower(built: Build) -
 
 
 @pytest.mark.slow
-def test_the_branch_that_waits_for_its_turn_needs_the_depth_of_the_analysis(built: Build) -> None:
-    """While input 0 streams a pixel, one of input 1 waits: a beat less and the concat idles."""
+def test_a_branch_that_waits_for_its_turn_with_half_the_depth_is_slower(built: Build) -> None:
+    """While input 0 streams a pixel, most of one of input 1 waits."""
     flow = design("twins")
     depths = {stream.name: stream.depth for stream in flow.streams}
     (waiting,) = (s for s in flow.into("StreamingConcat_0") if s.sink_port == 1)
     assert flow.max_cycles == next(s.cycles for s in flow.stages if s.name == "StreamingConcat_0")
-    less = flow.with_depths({**depths, waiting.name: depths[waiting.name] - 1})
+    less = flow.with_depths({**depths, waiting.name: waiting.depth // 2})
     stats = rtlsim.run(built("less_twins", less), less, random_images(flow.graph, 4)).stats
     assert stats["cycles_per_frame"] > flow.max_cycles
-
-
-@pytest.mark.slow
-def test_twin_branches_of_too_little_depth_deadlock_and_the_error_names_the_concat(
-    built: Build,
-) -> None:
-    flow = design("twins")
-    shallow = flow.with_depths({stream.name: 2 for stream in flow.streams})
-    folder = built("shallow_twins", shallow)
-    with pytest.raises(MismatchError, match="deadlocked: no beat in or out") as error:
-        rtlsim.run(folder, shallow, random_images(flow.graph, 2))
-    assert "StreamingConcat_0" in str(error.value)
 
 
 def test_a_corrupted_weight_word_is_traced_to_its_layer(built: Build, tmp_path: Path) -> None:
