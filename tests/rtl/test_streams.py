@@ -40,7 +40,8 @@ def fork(channels: int, dtype: IntType, readers: int, pe: int) -> tuple[Layer, F
 
 
 def converter(channels: int, dtype: IntType, before: int, after: int) -> tuple[Layer, Folding]:
-    layer = WidthConverter.between("dwc", Tensor("x", (4, 4, channels), dtype), before, after)
+    tensor = Tensor("x", (4, 4, channels), dtype)
+    layer = WidthConverter("dwc", (tensor,), (tensor,), before, after)
     return layer, Folding(pe=after, simd=before)
 
 
