@@ -42,7 +42,8 @@ def size(dataflow: Dataflow) -> FifoSizing:
     for stage, fires, arrivals in _flow(dataflow, FRAMES, dataflow.max_cycles):
         schedule = stage.schedule()
         for stream in dataflow.into(stage.name):
-            waiting = _most_waiting(arrivals[stream.name], fires, schedule.free, stream)
+            free = schedule.free_of(stream.sink_port)
+            waiting = _most_waiting(arrivals[stream.name], fires, free, stream)
             depths[stream.name] = max(2, waiting - schedule.buffer + MARGIN)
     return FifoSizing(
         depths=depths,
@@ -68,8 +69,11 @@ def _flow(
     arrivals: dict[str, IntArray] = {}
     for stage in dataflow.stages:
         schedule = stage.schedule()
-        inputs = [arrivals[stream.name] for stream in dataflow.into(stage.name)]
-        fires = _fire(schedule.need, inputs, frames, interval)
+        inputs = [
+            (schedule.need_of(stream.sink_port), arrivals[stream.name])
+            for stream in dataflow.into(stage.name)
+        ]
+        fires = _fire(len(schedule.emit), inputs, frames, interval)
         yield stage, fires, arrivals
         made = np.tile(np.diff(schedule.emit, prepend=0), frames)
         emitted = np.repeat(fires, made) + schedule.latency
@@ -78,20 +82,28 @@ def _flow(
             arrivals[stream.name] = emitted + 1
 
 
-def _fire(need: IntArray, arrivals: list[IntArray], frames: int, interval: int) -> IntArray:
-    """Cycle of every firing of ``frames`` frames: t[i] = max(t[i-1] + 1, last needed arrival)."""
-    firings = len(need)
-    if arrivals:
-        beats = len(arrivals[0]) // frames
-        index = (np.arange(frames)[:, None] * beats + need[None, :]).reshape(-1)
-        index = np.maximum.accumulate(index)
-        ready = np.maximum.reduce(arrivals)
-        earliest = np.concatenate([[0], ready])[index]
+def _fire(
+    firings: int, inputs: list[tuple[IntArray, IntArray]], frames: int, interval: int
+) -> IntArray:
+    """Cycle of every firing of ``frames`` frames: t[i] = max(t[i-1] + 1, last needed arrival).
+
+    ``inputs`` are every port's needs and arrivals.
+    """
+    if inputs:
+        earliest = np.maximum.reduce([_ready(*port, frames) for port in inputs])
     else:  # the source: firings spread evenly over the design's interval
         per_frame = np.arange(firings, dtype=np.int64) * interval // firings
         earliest = (np.arange(frames)[:, None] * interval + per_frame[None, :]).reshape(-1)
     order = np.arange(len(earliest))
     return np.maximum.accumulate(earliest - order) + order
+
+
+def _ready(need: IntArray, arrivals: IntArray, frames: int) -> IntArray:
+    """Cycle in which the beats that a firing needs of one port have arrived."""
+    beats = len(arrivals) // frames
+    index = (np.arange(frames)[:, None] * beats + need[None, :]).reshape(-1)
+    ready: IntArray = np.concatenate([[0], arrivals])[np.maximum.accumulate(index)]
+    return ready
 
 
 def _most_waiting(arrivals: IntArray, fires: IntArray, free: IntArray, stream: Stream) -> int:

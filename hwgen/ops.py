@@ -67,3 +67,16 @@ def global_sum(x: IntArray) -> IntArray:
     """Sum over all pixels: (N, H, W, C) to (N, 1, 1, C)."""
     total: IntArray = x.sum(axis=(1, 2), keepdims=True)
     return total
+
+
+def average_pool(x: IntArray, *, kernel: int) -> IntArray:
+    """Mean of every kernel x kernel square, rounded down: (N, H, W, C) to (N, H/k, W/k, C)."""
+    n, h, w, c = x.shape
+    squares = x.reshape(n, h // kernel, kernel, w // kernel, kernel, c)
+    mean: IntArray = squares.sum(axis=(2, 4)) // kernel**2
+    return mean
+
+
+def concat(*xs: IntArray) -> IntArray:
+    """The channels of all inputs, pixel by pixel, the first input's first."""
+    return np.concatenate(xs, axis=3)

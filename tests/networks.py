@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwgen.layers import Add, Fork, GlobalSum, IntMvau, Layer, Threshold, Window, XnorMvau
+from hwgen.layers import (
+    Add,
+    AveragePool,
+    Concat,
+    Fork,
+    GlobalSum,
+    IntMvau,
+    Layer,
+    Threshold,
+    Window,
+    XnorMvau,
+)
 from hwgen.quant import BINARY, IntArray, IntType, QuantGraph, Scaling, Tensor
 
 
@@ -66,10 +77,25 @@ class _Chain:
 
     def fork(self) -> Tensor:
         """Fork; go on from output 0 and return output 1."""
+        return self.split(2)[1]
+
+    def split(self, readers: int) -> tuple[Tensor, ...]:
+        """Fork for ``readers``; go on from output 0."""
         a = self.out(self.here.shape, self.here.dtype)
-        b = Tensor(f"{a.name}b", a.shape, a.dtype)
-        self.push(Fork(self.name("DuplicateStreams"), (self.here,), (a, b)))
-        return b
+        outs = (a, *(Tensor(f"{a.name}{x}", a.shape, a.dtype) for x in "bcdef"[: readers - 1]))
+        self.push(Fork(self.name("DuplicateStreams"), (self.here,), outs))
+        return outs
+
+    def pool(self, kernel: int = 2) -> None:
+        h, w, c = self.here.shape
+        out = self.out((h // kernel, w // kernel, c), self.here.dtype)
+        self.push(AveragePool(self.name("Pool"), (self.here,), (out,), kernel))
+
+    def concat(self, *parts: Tensor) -> None:
+        lo, hi = min(t.dtype.lo for t in parts), max(t.dtype.hi for t in parts)
+        shape = (*self.here.shape[:2], sum(t.channels for t in parts))
+        out = self.out(shape, IntType.holding(lo, hi))
+        self.push(Concat(self.name("StreamingConcat"), parts, (out,)))
 
     def add(self, other: Tensor) -> None:
         a = self.here.dtype
@@ -87,6 +113,38 @@ class _Chain:
         self.threshold(residual)
         self.add(shortcut)
         self.threshold(residual)
+
+    def reduction_block(self, residual: IntType) -> None:
+        """Halves the image, then doubles the channels."""
+        self.strided_half(residual)
+        self.twin_halves(residual)
+
+    def strided_half(self, residual: IntType) -> None:
+        """A half block of a 3x3 convolution of stride 2, its shortcut an average pool."""
+        main, shortcut = self.split(2)
+        self.here = shortcut
+        self.pool()
+        pooled, self.here = self.here, main
+        self.threshold(BINARY)
+        self.window(3, stride=2)
+        self.xnor(shortcut.channels)
+        self.threshold(residual)
+        self.add(pooled)
+        self.threshold(residual)
+
+    def twin_halves(self, residual: IntType) -> None:
+        """Two 1x1 half blocks that share their input and its sign; their outputs joined."""
+        _, *shortcuts = self.split(3)
+        self.threshold(BINARY)
+        halves = []
+        for bits, shortcut in zip(self.split(2), shortcuts, strict=True):
+            self.here = bits
+            self.xnor(shortcut.channels)
+            self.threshold(residual)
+            self.add(shortcut)
+            self.threshold(residual)
+            halves.append(self.here)
+        self.concat(*halves)
 
 
 def random_reactnet(
@@ -115,6 +173,32 @@ def random_reactnet(
     chain.push(GlobalSum("GlobalAccPool_0", (chain.here,), (out,)))
     chain.product(classes)
     graph = QuantGraph("random", source, chain.here, tuple(chain.layers), Scaling(2**-8, 2**-10))
+    return graph.check()
+
+
+def reducing_reactnet(
+    seed: int = 0,
+    *,
+    width: int = 4,
+    reductions: int = 1,
+    size: tuple[int, int] = (6, 4),
+    residual_bits: int = 4,
+) -> QuantGraph:
+    """Stem, then reduction blocks that halve the image and double the channels, classifier."""
+    residual = IntType(residual_bits, signed=True)
+    source = Tensor("image", (*size, 1), IntType(8))
+    chain = _Chain(np.random.default_rng(seed), source)
+    chain.window(3)
+    chain.product(width)
+    chain.threshold(residual)
+    for _ in range(reductions):
+        chain.reduction_block(residual)
+    chain.half_block(3, residual)
+    x = chain.here
+    total = IntType.holding(residual.lo * x.pixels, residual.hi * x.pixels)
+    chain.push(GlobalSum("GlobalAccPool_0", (x,), (chain.out((1, 1, x.channels), total),)))
+    chain.product(5)
+    graph = QuantGraph("reducing", source, chain.here, tuple(chain.layers), Scaling(2**-8, 2**-10))
     return graph.check()
 
 

@@ -22,10 +22,11 @@ class ModelBuilder:
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     here: str = "images"
     channels: int = 2
+    pixels: int = 0
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
-        self.channels = self.shape[0]
+        self.channels, self.pixels = self.shape[0], self.shape[1] * self.shape[2]
 
     def const(self, value: object) -> str:
         name = f"c{len(self.constants)}"
@@ -39,9 +40,11 @@ class ModelBuilder:
         )
         return out
 
-    def quant(self, x: str, bits: int, scale: float, *, signed: bool = True) -> str:
+    def quant(
+        self, x: str, bits: int, scale: float, *, signed: bool = True, rounding: str = "ROUND"
+    ) -> str:
         inputs = (x, self.const(scale), self.const(0), self.const(bits))
-        kind = {"signed": int(signed), "narrow": 0, "rounding_mode": "ROUND"}
+        kind = {"signed": int(signed), "narrow": 0, "rounding_mode": rounding}
         return self.node("Quant", *inputs, domain=BREVITAS, **kind)
 
     def bipolar(self, x: str, scale: object = 1.0) -> str:
@@ -77,7 +80,12 @@ class ModelBuilder:
 
     def binary_conv(self, width: int, kernel: int, *, pad: float | None = -1.0) -> None:
         """Sign, padding, binary convolution with per-channel scales."""
-        x = self.bipolar(self.here)
+        self.conv_of_bits(self.bipolar(self.here), width, kernel, pad=pad)
+
+    def conv_of_bits(
+        self, x: str, width: int, kernel: int, stride: int = 1, *, pad: float | None = -1.0
+    ) -> None:
+        """Padding, binary convolution with per-channel scales."""
         pads = [0, 0, 0, 0]
         if kernel > 1 and pad is not None:
             amounts = f"pads_{len(self.nodes)}"
@@ -88,18 +96,45 @@ class ModelBuilder:
         weights = self.const(self.rng.uniform(-1, 1, (width, self.channels, kernel, kernel)))
         alpha = self.rng.uniform(0.1, 1, (width, 1, 1, 1))
         self.here = self.node(
-            "Conv", x, self.bipolar(weights, alpha), kernel_shape=[kernel, kernel], pads=pads
+            "Conv",
+            x,
+            self.bipolar(weights, alpha),
+            kernel_shape=[kernel, kernel],
+            pads=pads,
+            strides=[stride, stride],
         )
         self.channels = width
 
-    def half_block(self, kernel: int, scale: float = 2**-3, bits: int = 4, **kind: bool) -> None:
-        """RSign, binary convolution, BN, residual Add, RPReLU."""
+    def average_pool(self, x: str, bits: int, scale: float, *, rounding: str = "FLOOR") -> str:
+        """Mean of 2x2 pixels, back to the grid."""
+        mean = self.node("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
+        return self.quant(mean, bits, scale, rounding=rounding)
+
+    def half_block(
+        self,
+        kernel: int,
+        scale: float = 2**-3,
+        bits: int = 4,
+        *,
+        stride: int = 1,
+        double: bool = False,
+        **kind: bool,
+    ) -> None:
+        """RSign, binary convolution, BN, residual Add, RPReLU; double: two of the middle three."""
         shortcut = self.here
         self.here = self.node("Add", self.here, self.const(self.per_channel(-0.5, 0.5)))
-        fan_in = kernel**2 * self.channels
-        self.binary_conv(self.channels, kernel)
-        self.batch_norm(fan_in**0.5, **kind)
-        self.here = self.node("Add", self.quant(self.here, bits, scale), shortcut)
+        signs, fan_in = self.bipolar(self.here), kernel**2 * self.channels
+        if stride == 2:
+            shortcut, self.pixels = self.average_pool(shortcut, bits, scale), self.pixels // 4
+        sums = []
+        for _ in range(2 if double else 1):
+            self.conv_of_bits(signs, self.channels, kernel, stride)
+            self.batch_norm(fan_in**0.5, **kind)
+            sums.append(self.node("Add", self.quant(self.here, bits, scale), shortcut))
+        self.here = sums[0]
+        if double:
+            self.here = self.node("Concat", *sums, axis=1)
+            self.channels *= 2
         self.here = self.node("Add", self.here, self.const(self.per_channel(-0.3, 0.3)))
         self.here = self.node("PRelu", self.here, self.const(self.per_channel(0, 0.5)))
         self.here = self.node("Add", self.here, self.const(self.per_channel(-0.3, 0.3)))
@@ -107,11 +142,10 @@ class ModelBuilder:
 
     def head(self, classes: int, scale: float = 2**-3, *, on_grid: bool = True) -> None:
         """Global average, 8-bit classifier with bias."""
-        pixels = self.shape[1] * self.shape[2]
         mean = self.node("GlobalAveragePool", self.here)
         flat = self.node("Flatten", mean, axis=1)
         w = self.quant(self.const(self.rng.uniform(-1, 1, (classes, self.channels))), 8, 2**-7)
-        step = scale / pixels * 2**-7
+        step = scale / self.pixels * 2**-7
         bias = self.rng.integers(-50, 50, classes) * np.float32(step)
         bias = bias if on_grid else bias + np.float32(step / 3)
         self.here = self.node("Gemm", flat, w, self.const(bias), transB=1)
@@ -142,5 +176,24 @@ def reactnet(
     for _ in range(blocks):
         builder.half_block(3, bits=bits, dyadic=dyadic)
         builder.half_block(1, bits=bits, dyadic=dyadic)
+    builder.head(5)
+    return builder
+
+
+def reducing_reactnet(
+    seed: int,
+    blocks: list[tuple[int, bool]],
+    *,
+    width: int = 3,
+    bits: int = 4,
+    shape: tuple[int, int, int] = (2, 4, 8),
+    dyadic: bool = False,
+) -> ModelBuilder:
+    """A ReActNet whose blocks have a stride each, and double the width or not."""
+    builder = ModelBuilder(seed, shape=shape)
+    builder.stem(width, bits=bits)
+    for stride, double in blocks:
+        builder.half_block(3, bits=bits, stride=stride, dyadic=dyadic)
+        builder.half_block(1, bits=bits, double=double, dyadic=dyadic)
     builder.head(5)
     return builder

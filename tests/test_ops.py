@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -108,3 +109,21 @@ def test_add_and_fork_are_element_wise() -> None:
     first, second, third = ops.fork(a, outputs=3)
     for copy in (first, second, third):
         np.testing.assert_array_equal(copy, a)
+
+
+def test_average_pool_rounds_the_mean_of_every_square_down() -> None:
+    x = rng_ints(10, -128, 127, 2, 4, 8, 3)
+    for kernel in (2, 4):
+        got = ops.average_pool(x, kernel=kernel)
+        assert got.shape == (2, 4 // kernel, 8 // kernel, 3)
+        for n, y, xx, c in np.ndindex(got.shape):
+            square = x[n, y * kernel : (y + 1) * kernel, xx * kernel : (xx + 1) * kernel, c]
+            assert got[n, y, xx, c] == math.floor(sum(map(int, square.flat)) / kernel**2)
+
+
+def test_concat_keeps_the_order_of_inputs_and_channels() -> None:
+    a, b, c = (rng_ints(11 + i, -8, 7, 2, 2, 3, n) for i, n in enumerate((1, 3, 2)))
+    got = ops.concat(a, b, c)
+    for n, y, x in np.ndindex(2, 2, 3):
+        want = [*a[n, y, x], *b[n, y, x], *c[n, y, x]]
+        assert got[n, y, x].tolist() == want

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from hwgen.errors import UserInputError
 
@@ -21,6 +30,25 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class BlockConfig(_Strict):
+    """A block: its binary 3x3 half has the stride, its binary 1x1 half leads to the width."""
+
+    width: PositiveInt
+    """Channels that leave the block: as many as enter, or twice as many."""
+    stride: Annotated[int, Field(ge=1, le=2)] = 1
+    """2 halves the image's height and width; the shortcut is then a 2x2 average pool."""
+
+
+def _count_or_list(value: object) -> str:
+    return "<list>" if isinstance(value, list | tuple) else "<count>"
+
+
+Blocks = Annotated[
+    Annotated[PositiveInt, Tag("<count>")] | Annotated[tuple[BlockConfig, ...], Tag("<list>")],
+    Discriminator(_count_or_list),
+]
+
+
 class ModelConfig(_Strict):
     """Shape and number formats of a ReActNet for small images."""
 
@@ -29,9 +57,10 @@ class ModelConfig(_Strict):
     in_channels: PositiveInt = 1
     num_classes: Annotated[int, Field(ge=2)] = 10
     width: PositiveInt = 32
-    """Channels of every block."""
-    blocks: PositiveInt = 4
-    """Blocks of one binary 3x3 half and one binary 1x1 half."""
+    """Channels behind the first convolution, and of every block if ``blocks`` is a number."""
+    blocks: Blocks = 4
+    """Blocks of one binary 3x3 half and one binary 1x1 half: how many, or each one's width and
+    stride, as in ``[{width: 32}, {width: 64, stride: 2}]``."""
     residual_bits: Annotated[int, Field(ge=2, le=16)] = 8
     """Signed bits of the residual stream."""
     residual_limit: PositiveFloat = 4.0
@@ -54,6 +83,37 @@ class ModelConfig(_Strict):
         if math.frexp(value)[0] != 0.5:
             raise ValueError("must be a power of two")
         return value
+
+    @field_validator("blocks")
+    @classmethod
+    def _fit(cls, value: Blocks, info: ValidationInfo) -> Blocks:
+        if isinstance(value, int) or not {"image_size", "width"} <= info.data.keys():
+            return value
+        if not value:
+            raise ValueError("must list at least one block")
+        size, width = info.data["image_size"], info.data["width"]
+        for number, block in enumerate(value, 1):
+            if block.width not in (width, 2 * width):
+                raise ValueError(
+                    f"block {number} has width {block.width}, but {width} channels enter it: "
+                    f"make it {width} or {2 * width}"
+                )
+            if block.stride == 2 and size == 1:
+                raise ValueError(f"block {number} cannot halve an image of 1x1 pixels")
+            size, width = size // block.stride, block.width
+        return value
+
+    @property
+    def block_list(self) -> tuple[BlockConfig, ...]:
+        """The blocks one by one, whichever form ``blocks`` has."""
+        if isinstance(self.blocks, int):
+            return (BlockConfig(width=self.width),) * self.blocks
+        return self.blocks
+
+    @property
+    def final_size(self) -> int:
+        """Height and width in pixels behind the last block: a power of two."""
+        return self.image_size // math.prod(block.stride for block in self.block_list)
 
     @property
     def residual_scale(self) -> float:
@@ -153,8 +213,8 @@ def _valid_keys(model: type[BaseModel] = TrainConfig, prefix: str = "") -> list[
 
 
 def _explain(detail: Any, path: Path, overrides: Sequence[str]) -> str:
-    key = ".".join(str(part) for part in detail["loc"])
-    given = any(override.partition("=")[0].strip() == key for override in overrides)
+    key = ".".join(str(part) for part in detail["loc"] if not str(part).startswith("<"))
+    given = any(_reaches(override.partition("=")[0].strip(), key) for override in overrides)
     where = "--set" if given else str(path)
     if detail["type"] == "extra_forbidden":
         # An unknown key is compared as written and as if its parent were right.
@@ -164,3 +224,7 @@ def _explain(detail: Any, path: Path, overrides: Sequence[str]) -> str:
         return f"{where}: missing key {key!r}"
     message = detail["msg"].removeprefix("Value error, ")
     return f"{where}: {key}: {message}; got {detail['input']!r}"
+
+
+def _reaches(overridden: str, key: str) -> bool:
+    return key == overridden or key.startswith(f"{overridden}.")

@@ -34,14 +34,14 @@ def make_exact(net: ReActNet) -> None:
             _round_norm(module.norm, _weight_step(module), lsb, bits)
         elif isinstance(module, Half):
             _round_rprelu(module.act, lsb, bits)
-    step = lsb / net.config.image_size**2 * net.classifier.quant_weight().scale
+    step = lsb / net.config.final_size**2 * net.classifier.quant_weight().scale
     net.classifier.bias.copy_(torch.round(net.classifier.bias / step) * step)
 
 
 @torch.no_grad()
 def logit_bits(net: ReActNet) -> int:
     """Bits that the largest possible logit needs in integers: exact in float32 up to 24."""
-    step = net.config.residual_scale / net.config.image_size**2
+    step = net.config.residual_scale / net.config.final_size**2
     weight = net.classifier.quant_weight()
     largest = (weight.value.abs().sum(dim=1) * net.config.residual_limit).max()
     largest += net.classifier.bias.abs().max()

@@ -2,10 +2,13 @@
 
     images (N, C, S, S) in [0, 1]
       quantise to 8 bits -> 3x3 convolution -> norm -> Q       stem
-      blocks x [ binary 3x3 half -> binary 1x1 half ]          constant width W, stride 1
+      blocks x [ binary 3x3 half -> binary 1x1 half ]          each of its width and stride
       global mean -> linear                                    logits (N, classes)
 
-    half:  y = Q(rprelu( x + Q(norm(conv(rsign(x)))) ))
+    half:      y = Q(rprelu( x + branch(rsign(x)) )),  branch(s) = Q(norm(conv(s)))
+    stride 2:  the 3x3 half's shortcut x is floor(mean 2x2), a quantiser that rounds down
+    doubling:  the 1x1 half has a second branch on the same signs and shortcut, and
+               y = Q(rprelu( concat(x + branch(s), x + twin(s)) ))
 
 Q is the residual quantiser: R signed bits, one power-of-two scale for the whole stream, so that
 every Add is an integer add of R + 1 bits. Source: ReActNet (arXiv 2003.03488), figure 5.
@@ -26,6 +29,7 @@ from training.quantizers import (
     QuantLinear,
     RPReLU,
     RSign,
+    floor_quant,
     input_quant,
     residual_quant,
 )
@@ -43,23 +47,25 @@ class Precision(StrEnum):
 
 
 class Branch(nn.Module):
-    """What a half adds to its shortcut: (N, C, H, W) of +-1 -> (N, C', H, W) on the grid."""
+    """What a half adds to its shortcut: (N, C, H, W) of +-1 -> (N, C, H/s, W/s) on the grid."""
 
     def __init__(
-        self, config: ModelConfig, channels: tuple[int, int], kernel: int, precision: Precision
+        self, config: ModelConfig, channels: int, kernel: int, stride: int, precision: Precision
     ) -> None:
         super().__init__()
         around = kernel // 2
         minus1 = config.pad == "minus1" and precision is not Precision.FLOAT
         self.minus1_pad = around if minus1 else 0
         self.conv = QuantConv2d(
-            *channels,
+            channels,
+            channels,
             kernel,
+            stride=stride,
             padding=around - self.minus1_pad,
             bias=False,
             weight_quant=BinaryWeightQuant if precision is Precision.BINARY else None,
         )
-        self.norm = nn.BatchNorm2d(channels[1], eps=BATCH_NORM_EPS)
+        self.norm = nn.BatchNorm2d(channels, eps=BATCH_NORM_EPS)
         self.quant = _residual_quant(config, precision)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,22 +77,38 @@ class Branch(nn.Module):
 
 
 class Half(nn.Module):
-    """One binary convolution with its shortcut: (N, C, H, W) -> (N, C, H, W), both on the grid."""
+    """A binary convolution with its shortcut: (N, C, H, W) -> (N, C', H/s, W/s), on the grid.
+
+    C' is C, or 2 C where a second convolution, the twin, doubles the width; the stride s is 1 or 2.
+    """
 
     def __init__(
-        self, config: ModelConfig, channels: int, kernel: int, precision: Precision
+        self,
+        config: ModelConfig,
+        channels: tuple[int, int],
+        kernel: int,
+        stride: int,
+        precision: Precision,
     ) -> None:
         super().__init__()
         real = precision is Precision.FLOAT
-        self.sign = nn.Identity() if real else RSign(channels)
-        self.branch = Branch(config, (channels, channels), kernel, precision)
-        self.shortcut = nn.Identity()
-        self.act = RPReLU(channels)
+        width, out_width = channels
+        self.sign = nn.Identity() if real else RSign(width)
+        self.branch = Branch(config, width, kernel, stride, precision)
+        self.twin = (
+            Branch(config, width, kernel, stride, precision) if out_width == 2 * width else None
+        )
+        self.shortcut = _pool(config, precision) if stride == 2 else nn.Identity()
+        self.act = RPReLU(out_width)
         self.quant = _residual_quant(config, precision)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add the branch to the shortcut, activate, and return to the grid."""
-        y: Tensor = self.quant(self.act(self.branch(self.sign(x)) + self.shortcut(x)))
+        """Add each branch to the shortcut, concatenate, activate, and return to the grid."""
+        signs, shortcut = self.sign(x), self.shortcut(x)  # (N, C, H, W), (N, C, H/s, W/s)
+        y: Tensor = self.branch(signs) + shortcut
+        if self.twin is not None:
+            y = torch.cat([y, self.twin(signs) + shortcut], dim=1)  # (N, 2 C, H/s, W/s)
+        y = self.quant(self.act(y))
         return y
 
 
@@ -120,22 +142,21 @@ class ReActNet(nn.Module):
         super().__init__()
         self.config = config
         self.stem = Stem(config, precision)
-        self.halves = nn.Sequential(
-            *(
-                Half(config, config.width, kernel, precision)
-                for _ in range(config.blocks)
-                for kernel in (3, 1)
-            )
-        )
+        halves, width = [], config.width
+        for block in config.block_list:
+            halves.append(Half(config, (width, width), 3, block.stride, precision))
+            halves.append(Half(config, (width, block.width), 1, 1, precision))
+            width = block.width
+        self.halves = nn.Sequential(*halves)
         self.classifier = QuantLinear(
-            config.width, config.num_classes, weight_quant=_end_weights(config, precision)
+            width, config.num_classes, weight_quant=_end_weights(config, precision)
         )
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, C, S, S) to logits (N, classes)."""
         x = self.stem(images)  # (N, W, S, S)
-        x = self.halves(x)  # (N, W, S, S)
-        x = x.mean(dim=(2, 3))  # (N, W): an integer sum times scale / S^2
+        x = self.halves(x)  # (N, W', S', S')
+        x = x.mean(dim=(2, 3))  # (N, W'): an integer sum times scale / S'^2
         logits: Tensor = self.classifier(x)
         return logits
 
@@ -153,6 +174,13 @@ def _residual_quant(config: ModelConfig, precision: Precision) -> nn.Module:
     if precision is Precision.FLOAT:
         return nn.Identity()
     return residual_quant(config.residual_bits, config.residual_limit)
+
+
+def _pool(config: ModelConfig, precision: Precision) -> nn.Module:
+    """The shortcut of stride 2: a 2x2 mean, rounded down to the grid."""
+    if precision is Precision.FLOAT:
+        return nn.AvgPool2d(2)
+    return nn.Sequential(nn.AvgPool2d(2), floor_quant(config.residual_bits, config.residual_limit))
 
 
 def _end_weights(config: ModelConfig, precision: Precision) -> Any:

@@ -31,6 +31,7 @@ __all__ = [
     "QuantLinear",
     "RPReLU",
     "RSign",
+    "floor_quant",
     "input_quant",
     "residual_quant",
 ]
@@ -154,6 +155,12 @@ class UnsignedGridQuant(UintQuant, _ConstantPowerOfTwo):  # type: ignore[misc]
     """Unsigned integers times one constant power of two."""
 
 
+class SignedFloorQuant(SignedGridQuant):
+    """Signed integers times one constant power of two, rounded down."""
+
+    float_to_int_impl_type = FloatToIntImplType.FLOOR
+
+
 FixedPointWeightQuant = Int8WeightPerTensorFixedPoint
 """Signed symmetric weights, one power-of-two scale per tensor, from the largest |w|."""
 
@@ -162,6 +169,14 @@ def residual_quant(bits: int, limit: float) -> nn.Module:
     """Quantiser of the residual stream: `bits` signed bits over [-limit, limit), a power of two."""
     quantiser: nn.Module = QuantIdentity(
         act_quant=SignedGridQuant, bit_width=bits, min_val=-limit, max_val=limit
+    )
+    return quantiser
+
+
+def floor_quant(bits: int, limit: float) -> nn.Module:
+    """As `residual_quant`, rounded down: behind a 2x2 mean it gives integers floor(sum / 4)."""
+    quantiser: nn.Module = QuantIdentity(
+        act_quant=SignedFloorQuant, bit_width=bits, min_val=-limit, max_val=limit
     )
     return quantiser
 

@@ -135,12 +135,11 @@ def _block(dataflow: Dataflow, stage: Stage, names: dict[str, str]) -> Block:
     ]
     if stage.name == SINK:
         rows.append({"m_keep_o": f"{m_side}keep", "m_last_o": f"{m_side}last"})
-    values = {k: f'"{v}"' if isinstance(v, str) else str(v) for k, v in instance.parameters.items()}
     return Block(
         comment=_comment(stage),
         wires=(*_wires(f"{here}_s", inputs), *_wires(f"{here}_m", outputs)),
         fifos=tuple(_fifo(dataflow, stream, names) for stream in inputs),
-        kernel=_instance(instance.module, f"u_{here}", values, *rows),
+        kernel=_instance(instance.module, f"u_{here}", instance.literals, *rows),
     )
 
 

@@ -207,7 +207,7 @@ class Library:
             "script": [*worker.LIBRARY, *worker.script(self.period_ps)],
             "sources": {name: self.sources[name] for name in self.needed(instance.module)},
             "module": instance.module,
-            "parameters": dict(instance.parameters),
+            "parameters": instance.literals,
             "memories": {name: sha256(data) for name, data in instance.memories.items()},
         }
         return sha256(to_json(parts))
@@ -269,7 +269,7 @@ class Pool:
         """Synthesise one module in a folder of its own; a failure leaves the log in the cache."""
         folder = work / f"{instance.module}-{key[:12]}"
         Files(instance.memories).write(folder)
-        parameters = dict(instance.parameters)
+        parameters = instance.literals
         job = {"module": instance.module, "parameters": parameters}
         write_json(folder / worker.INSTANCE, job | {"period_ps": self.library.period_ps})
         names = self.library.needed(instance.module)

@@ -60,9 +60,9 @@ def script(period_ps: int) -> tuple[str, ...]:
 WRAPPER = "hwgen_wrapper"
 
 
-def wrapper(module: str, parameters: Mapping[str, int | str]) -> str:
+def wrapper(module: str, parameters: Mapping[str, str]) -> str:
     """SystemVerilog that instantiates ``module`` with its parameters and nothing connected."""
-    values = ", ".join(f".{name}({json.dumps(v)})" for name, v in sorted(parameters.items()))
+    values = ", ".join(f".{name}({literal})" for name, literal in sorted(parameters.items()))
     return f"module {WRAPPER};\n  {module} #({values}) dut ();\nendmodule\n"
 
 
@@ -96,7 +96,7 @@ def _rigid_inputs(cell: Mapping[str, Any]) -> Iterator[int | str]:
 
 
 def synthesise(
-    sources: list[str], module: str, parameters: Mapping[str, int | str], period_ps: int
+    sources: list[str], module: str, parameters: Mapping[str, str], period_ps: int
 ) -> None:
     """Synthesise into ``netlist.json`` of the current folder."""
     from pyosys import libyosys  # noqa: PLC0415  only this process may load it

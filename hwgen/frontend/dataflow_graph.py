@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from finn.transformation.fpgadataflow.convert_to_hw.binary_matrix_vector_activation import (
     InferBinaryMatrixVectorActivation,
 )
+from finn.transformation.fpgadataflow.convert_to_hw.concat import InferConcatLayer
 from finn.transformation.fpgadataflow.convert_to_hw.conv_inp_gen import InferConvInpGen
 from finn.transformation.fpgadataflow.convert_to_hw.duplicate_streams import (
     InferDuplicateStreamsLayer,
@@ -16,6 +17,7 @@ from finn.transformation.fpgadataflow.convert_to_hw.elementwise_binary_operation
     InferElementwiseBinaryOperation,
 )
 from finn.transformation.fpgadataflow.convert_to_hw.fm_padding import InferFMPadding
+from finn.transformation.fpgadataflow.convert_to_hw.pool import InferPool
 from finn.transformation.fpgadataflow.convert_to_hw.quantized_matrix_vector_activation import (
     InferQuantizedMatrixVectorActivation,
 )
@@ -53,7 +55,9 @@ def steps() -> Iterator[Step]:
         InferThresholdingLayer(),  # before the MVAUs, so that thresholds stay layers of their own
         InferBinaryMatrixVectorActivation(),
         InferQuantizedMatrixVectorActivation(),
+        InferPool(),  # to Im2Col and Pool
         InferConvInpGen(),
+        InferConcatLayer(),
         InferDuplicateStreamsLayer(),
         MinimizeWeightBitWidth(),
         MinimizeAccumulators(),

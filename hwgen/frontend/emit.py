@@ -40,7 +40,7 @@ class Emitter:
         """Append a node with one output; custom operators carry qonnx's domain."""
         name = f"{op}_{sum(n.op_type == op for n in self.nodes)}"
         out = f"{name}_out"
-        if op in ("MultiThreshold", "Im2Col", "XnorPopcountMatMul"):
+        if op in ("MultiThreshold", "Im2Col", "XnorPopcountMatMul", "QuantAvgPool2d"):
             attributes["domain"] = GENERAL
         self.nodes.append(helper.make_node(op, inputs, [out], name=name, **attributes))
         self.shapes[out], self.types[out] = shape, dtype
@@ -131,6 +131,28 @@ class Emitter:
         held = _finn(IntType.holding(int(min(bias.min(), -1)), int(bias.max())))
         name = self.constant("bias", bias.astype(np.float32), held)
         return self.node("Add", [source, name], shape, _finn(IntType.holding(lo, hi)))
+
+    def average(self, source: str, shape: Shape, kernel: int) -> tuple[str, Shape]:
+        """Mean of each square of ``kernel`` x ``kernel`` pixels, rounded down; type unchanged."""
+        n, h, w, c = shape
+        out, dtype = (n, h // kernel, w // kernel, c), self.types[source]
+        name = self.node(
+            "QuantAvgPool2d",
+            [source],
+            out,
+            dtype,
+            kernel=kernel,
+            stride=kernel,
+            ibits=dtype.bitwidth(),
+            obits=dtype.bitwidth(),
+            signed=int(dtype.signed()),
+            data_layout="NHWC",
+        )
+        return name, out
+
+    def concat(self, sources: list[str], shape: Shape, lo: int, hi: int) -> str:
+        """The channels of several streams, one after another."""
+        return self.node("Concat", sources, shape, _finn(IntType.holding(lo, hi)), axis=3)
 
     def global_sum(self, source: str, shape: Shape, lo: int, hi: int) -> tuple[str, Shape]:
         """Sum over all pixels."""

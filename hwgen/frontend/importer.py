@@ -101,9 +101,13 @@ def fold(imported: Imported, foldings: Mapping[str, Folding]) -> ModelWrapper:
     """FINN's dataflow model with PE and SIMD set, executed once more and compared."""
     model = ModelWrapper(imported.dataflow.model, make_deepcopy=True)
     carriers = {**dict(imported.graph.fused), **{name: name for name in foldings}}
+    pools = {node.name for node in model.graph.node if node.op_type == "Pool"}
     for node in model.graph.node:
         op, folding = getCustomOp(node), foldings[carriers[node.name]]
-        for key, value in (("PE", folding.pe), ("SIMD", folding.simd)):
+        # Both of these fold channels, as PE of their layers; FINN calls it SIMD.
+        pe_as_simd = node.op_type == "StreamingConcat" or carriers[node.name] in pools
+        simd = folding.pe if pe_as_simd else folding.simd
+        for key, value in (("PE", folding.pe), ("SIMD", simd)):
             if key in op.get_nodeattr_types():
                 op.set_nodeattr(key, value)
     frames = _frames(model, imported.images, imported.graph.scaling.input_scale)

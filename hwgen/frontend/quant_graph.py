@@ -20,7 +20,10 @@ Fused = tuple[tuple[str, str], ...]
 
 def to_quant_graph(model: ModelWrapper, name: str, scaling: Scaling) -> QuantGraph:
     """Read every FINN node into its layer; the result is checked."""
-    nodes, fused = fuse_bias(*fuse_padding([_node(model, n) for n in model.graph.node], ()))
+    nodes = [_node(model, n) for n in model.graph.node]
+    fused: Fused = ()
+    for fuse in (fuse_pool, fuse_padding, fuse_bias):
+        nodes, fused = fuse(nodes, fused)
     return QuantGraph(
         name=name,
         input=_tensor(model, model.graph.input[0].name),
@@ -37,6 +40,22 @@ class _Pair:
 
     first: FinnNode
     second: FinnNode
+
+
+def fuse_pool(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode], Fused]:
+    """ConvolutionInputGenerator + Pool: the pool adds up its squares as the image streams in."""
+    pairs = _pairs(nodes, "ConvolutionInputGenerator", "Pool")
+    merged = {
+        p.second.name: replace(
+            p.second,
+            inputs=p.first.inputs,
+            attributes={**p.second.attributes, "Stride": p.first.attributes["Stride"]},
+        )
+        for p in pairs
+    }
+    gone = {p.first.name for p in pairs}
+    kept = [merged.get(n.name, n) for n in nodes if n.name not in gone]
+    return kept, (*fused, *((p.first.name, p.second.name) for p in pairs))
 
 
 def fuse_padding(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode], Fused]:

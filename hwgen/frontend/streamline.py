@@ -26,6 +26,7 @@ from hwgen.frontend.load import LINEAR, PASS, QUANTISERS, UNARY
 from hwgen.frontend.staircase import EXHAUSTIVE, chain_function, extract
 from hwgen.quant import BINARY, IntArray, IntType, Scaling
 
+ROUNDING = ("ROUND", "HALF_EVEN", "FLOOR")
 FLOAT32_EXACT = 1 << 24  # integers up to here are exact in FINN's float32 tensors
 
 
@@ -138,6 +139,8 @@ class _Walk:
             self.weights[node.output[0]] = self.quantised_constant(node)
         elif source == self.model.graph.input[0].name:
             self.streams[node.output[0]] = self.quantised_input(node)
+        elif any(n.op_type == "AveragePool" for n in self.stream(node, source).pending):
+            self.streams[node.output[0]] = self.average(node, self.stream(node, source))
         else:
             self.streams[node.output[0]] = self.staircase(node, self.stream(node, source))
 
@@ -155,7 +158,7 @@ class _Walk:
         if np.size(bits) != 1 or not 1 <= float(bits) <= 16 or float(bits) != int(bits):
             raise _fail(node, f"a bit width of {bits} is not supported; 1 to 16 are")
         attributes = _attributes(node)
-        if attributes.get("rounding_mode", "ROUND").upper() not in ("ROUND", "HALF_EVEN"):
+        if attributes.get("rounding_mode", "ROUND").upper() not in ROUNDING:
             raise _fail(node, f"rounding mode {attributes['rounding_mode']}")
         return scale, IntType(int(bits), bool(attributes.get("signed", 1)))
 
@@ -187,6 +190,8 @@ class _Walk:
         scale, dtype = self.target(node)
         if scale.size != 1 or node.op_type == "BipolarQuant" or _attributes(node).get("narrow"):
             raise _fail(node, "the input needs a full-range Quant with one scale")
+        if _attributes(node).get("rounding_mode", "ROUND").upper() == "FLOOR":
+            raise _fail(node, "the host rounds the input to nearest; use rounding mode ROUND")
         shape = self.model.get_tensor_shape(node.input[0])
         if shape is None or len(shape) != 4:
             raise _fail(node, f"the network's input has shape {shape}; (N, C, H, W) is supported")
@@ -389,6 +394,93 @@ class _Walk:
         self.equals[out] = (node.output[0], a.grid)
         return Stream(out, a.shape, lo, hi, a.grid)
 
+    def average_pool(self, node: onnx.NodeProto) -> None:
+        """AveragePool waits for its quantiser; it must cut the image into squares."""
+        stream = self.settled(node, node.input[0])
+        attributes = _attributes(node)
+        kernel, pads = attributes["kernel_shape"], attributes.get("pads", [0])
+        strides = attributes.get("strides", [1] * len(kernel))
+        if any(pads) or any(stream.pads) or attributes.get("auto_pad", "NOTSET") != "NOTSET":
+            raise _fail(node, "average pooling with padding is not supported; pool without")
+        k = kernel[0]
+        square = list(kernel) == list(strides) == [k, k] and k >= 2 and not k & (k - 1)
+        if not square or set(attributes.get("dilations", [1])) != {1}:
+            raise _fail(
+                node,
+                f"kernel {list(kernel)} with stride {list(strides)} is not supported; use a square "
+                "of 2x2 (4x4, ...) and a stride equal to it",
+            )
+        if stream.shape[1] % k or stream.shape[2] % k:
+            raise _fail(
+                node,
+                f"{stream.shape[1]}x{stream.shape[2]} pixels are not whole squares of {k}x{k}; "
+                "use an image size that is a multiple",
+            )
+        source = self.model.find_producer(node.input[0])
+        if source is None or source.op_type != "Quant" or stream.binary:
+            # FINN types sums as INT32 for a while, and shifts by the bits the output lacks
+            raise _fail(
+                node,
+                f"its input {node.input[0]} is not the output of a Quant of 2 bits or more; "
+                "put one in front",
+            )
+        self.streams[node.output[0]] = replace(stream, pending=(node,))
+
+    def average(self, node: onnx.NodeProto, stream: Stream) -> Stream:
+        """AveragePool and a quantiser that rounds down, on one grid: floor(sum / pixels)."""
+        pool, *others = stream.pending
+        remedy = "put a Quant of the pool's input scale with rounding mode FLOOR right behind it"
+        if others:
+            raise _fail(others[0], f"it follows an AveragePool; {remedy}")
+        scale, dtype = self.target(node)
+        rounding = _attributes(node).get("rounding_mode", "ROUND").upper()
+        if node.op_type != "Quant" or rounding != "FLOOR":
+            raise _fail(node, f"it follows an AveragePool and does not round down; {remedy}")
+        if scale.size != 1 or not np.array_equal(scale.reshape(-1), stream.grid.scale):
+            raise _fail(
+                node,
+                f"its scale is {scale.reshape(-1)}, that of the AveragePool's input "
+                f"{stream.grid.scale}; {remedy}",
+            )
+        if np.frexp(scale.reshape(-1)[0])[0] != 0.5:
+            raise _fail(
+                node,
+                f"behind an AveragePool a scale of {float(scale.reshape(-1)[0]):g} rounds inexactly"
+                "; use a power of two",
+            )
+        lowest = dtype.lo + int(bool(_attributes(node).get("narrow")))
+        if lowest > stream.lo or dtype.hi < stream.hi:
+            raise _fail(node, f"it clips means of [{stream.lo}, {stream.hi}]; give it their bits")
+        kernel = _attributes(pool)["kernel_shape"][0]
+        out, shape = self.emit.average(stream.name, stream.shape, kernel)
+        self.equals[out] = (node.output[0], stream.grid)
+        return Stream(out, shape, stream.lo, stream.hi, stream.grid)
+
+    def concat(self, node: onnx.NodeProto) -> None:
+        """Channels of several integer streams of one scale, one after another."""
+        streams = [self.settled(node, name) for name in node.input]
+        if _attributes(node)["axis"] not in (1, -3):
+            raise _fail(node, f"axis {_attributes(node)['axis']} is not that of the channels, 1")
+        first, *others = streams
+        if any(s.binary or s.weights is not None for s in streams):
+            raise _fail(node, "it joins bits or products; quantise products, join before the sign")
+        if any(any(s.pads) for s in streams):
+            raise _fail(node, "it stands between a Pad and its convolution")
+        for other in others:
+            if other.shape[1:3] != first.shape[1:3]:
+                raise _fail(node, f"images of {first.shape[1:3]} and {other.shape[1:3]} differ")
+            if first.grid.scale.size != 1 or not np.array_equal(first.grid.scale, other.grid.scale):
+                raise _fail(
+                    node,
+                    f"its inputs have scales {first.grid.scale} and {other.grid.scale}; "
+                    "quantise them with one shared scale",
+                )
+        lo, hi = min(s.lo for s in streams), max(s.hi for s in streams)
+        shape = (*first.shape[:3], sum(s.channels for s in streams))
+        out = self.emit.concat([s.name for s in streams], shape, lo, hi)
+        self.equals[out] = (node.output[0], first.grid)
+        self.streams[node.output[0]] = Stream(out, shape, lo, hi, first.grid)
+
     def pool(self, node: onnx.NodeProto) -> None:
         """Global average: an integer sum; the division goes into the scale."""
         stream = self.settled(node, node.input[0])
@@ -475,6 +567,8 @@ def streamline(model: ModelWrapper) -> IntegerGraph:
         "Pad": walk.pad,
         "ReduceMean": walk.pool,
         "GlobalAveragePool": walk.pool,
+        "AveragePool": walk.average_pool,
+        "Concat": walk.concat,
     }
     for node in list(model.graph.node):
         handlers[node.op_type](node)

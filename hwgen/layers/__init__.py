@@ -5,9 +5,11 @@ from __future__ import annotations
 from hwgen.errors import UnsupportedError
 from hwgen.layers.add import Add
 from hwgen.layers.base import FinnNode, Layer
+from hwgen.layers.concat import Concat
 from hwgen.layers.fork import Fork
 from hwgen.layers.global_sum import GlobalSum
 from hwgen.layers.mvau import IntMvau, XnorMvau
+from hwgen.layers.pool import AveragePool
 from hwgen.layers.threshold import Threshold
 from hwgen.layers.width_converter import WidthConverter
 from hwgen.layers.window import Window
@@ -16,6 +18,8 @@ __all__ = [
     "FROM_FINN",
     "KINDS",
     "Add",
+    "AveragePool",
+    "Concat",
     "FinnNode",
     "Fork",
     "GlobalSum",
@@ -30,6 +34,8 @@ __all__ = [
 
 KINDS: tuple[type[Layer], ...] = (
     Add,
+    AveragePool,
+    Concat,
     Fork,
     GlobalSum,
     IntMvau,

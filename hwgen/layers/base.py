@@ -50,8 +50,9 @@ class Schedule:
     """What a kernel does in one frame, firing by firing; one firing takes one cycle.
 
     A firing is one cycle in which the kernel is not stalled, so the layer's initiation interval
-    is ``len(need)``, or its input beats where those are more. All counts are cumulative beats
-    since the start of the frame and hold for every input (every output) of the layer alike.
+    is ``len(emit)``, or its input beats where those are more. All counts are cumulative beats
+    since the start of the frame. ``emit`` holds for every output alike; ``need`` and ``free`` hold
+    for every input alike, or have a row for every input.
 
     need:    input beats that must have arrived before firing i.
     free:    input beats whose buffer space is given back by firing i.
@@ -69,19 +70,43 @@ class Schedule:
     @property
     def cycles(self) -> int:
         """The initiation interval in cycles a frame."""
-        return max(len(self.need), int(self.free[-1]))
+        return max(len(self.emit), int(np.max(self.free[..., -1])))
+
+    def need_of(self, port: int) -> IntArray:
+        """``need`` of one input."""
+        return self.need if self.need.ndim == 1 else self.need[port]
+
+    def free_of(self, port: int) -> IntArray:
+        """``free`` of one input."""
+        return self.free if self.free.ndim == 1 else self.free[port]
+
+
+Parameter = int | str | tuple[int, ...]
+
+
+def literal(value: Parameter) -> str:
+    """A parameter's value as SystemVerilog writes it."""
+    if isinstance(value, tuple):
+        return f"{32 * len(value)}'h" + "".join(f"{x:08x}" for x in reversed(value))
+    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 @dataclass(frozen=True, slots=True)
 class RtlInstance:
     """A kernel as the top instantiates it: parameters by name, memory files by file name.
 
-    String parameters name memory files; ``memories`` holds their contents by file name.
+    String parameters name memory files; ``memories`` holds their contents by file name. A tuple is
+    a flat vector of 32 bits an element, element 0 lowest.
     """
 
     module: str
-    parameters: Mapping[str, int | str]
+    parameters: Mapping[str, Parameter]
     memories: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def literals(self) -> dict[str, str]:
+        """The parameters as SystemVerilog writes them."""
+        return {name: literal(value) for name, value in self.parameters.items()}
 
 
 @dataclass(frozen=True, slots=True)

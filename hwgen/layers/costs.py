@@ -19,6 +19,13 @@ def ram_luts(width: int, depth: int) -> float:
     return 4 * ceil(width / 3) * banks + select
 
 
+def one_port_luts(width: int, depth: int) -> float:
+    """LUTs of a LUTRAM read and written at one address: 8 bits by 32 in 4 LUTs, or 1 by 64 in 1."""
+    if depth <= 32:
+        return 4 * ceil(width / 8)
+    return width * (ceil(depth / 64) + (ceil(log2(depth / 256)) if depth > 256 else 0))
+
+
 def block_rams(width: int, depth: int) -> float:
     """Blocks of 36 kbit: as halves of 36 by 512, or whole ones of 72 by 512."""
     rows = ceil(depth / 512)

@@ -13,7 +13,7 @@ from hwgen.dataflow import Dataflow, build_dataflow
 from hwgen.layers import GlobalSum, Layer
 from hwgen.layers.base import Folding
 from hwgen.quant import IntType, QuantGraph, Scaling, Tensor
-from tests.networks import _Chain, random_reactnet
+from tests.networks import _Chain, random_reactnet, reducing_reactnet
 
 RESIDUAL = IntType(4, signed=True)
 
@@ -98,6 +98,31 @@ def deep_popcount() -> Dataflow:
     return sized(graph, {**foldings, "MVAU_0": Folding(2, 3), "MVAU_1": Folding(2, 256)})
 
 
+def reducing() -> Dataflow:
+    """An average pool beside a strided window, and twin branches that a concat joins, in step."""
+    graph = reducing_reactnet(8, width=4, size=(6, 4))
+    return sized(graph, folding.fastest(graph, load_board("pynq-z2")))
+
+
+def reducing_twice() -> Dataflow:
+    """Two reductions in odd lanes: pool and concat of several beats a pixel, converters between."""
+    graph = reducing_reactnet(9, width=6, reductions=2, size=(8, 8), residual_bits=3)
+    return sized(graph, nearest(graph, lambda i: 1 + i % 3, 3))
+
+
+def twins() -> Dataflow:
+    """Twin branches whose products and whose concat all have no cycle to spare."""
+    layers = chain(10, (4, 4, 3))
+    layers.product(64)
+    layers.threshold(RESIDUAL)
+    layers.twin_halves(RESIDUAL)
+    layers.product(3)
+    graph = finish("twins", layers)
+    foldings = nearest(graph, lambda _: 2, 4)
+    products = {f"MVAU_{i}": Folding(1, 32) for i in (1, 2)}
+    return sized(graph, {**foldings, **products, "StreamingConcat_0": Folding(1)})
+
+
 def small() -> Dataflow:
     """A handful of stages, with a fork, for the golden copy."""
     layers = chain(0, (2, 2, 3))
@@ -108,7 +133,13 @@ def small() -> Dataflow:
     return sized(graph, nearest(graph, lambda i: 2, 2))
 
 
-DESIGNS = {d.__name__: d for d in (odd_lanes, balanced, folded, strided, deep_popcount, small)}
+DESIGNS = {
+    d.__name__: d
+    for d in (
+        *(odd_lanes, balanced, folded, strided, deep_popcount),
+        *(reducing, reducing_twice, twins, small),
+    )
+}
 
 
 @cache

@@ -6,13 +6,15 @@ import numpy as np
 
 from hwgen.layers.add import Add
 from hwgen.layers.base import Layer
+from hwgen.layers.concat import Concat
 from hwgen.layers.fork import Fork
 from hwgen.layers.global_sum import GlobalSum
 from hwgen.layers.mvau import IntMvau, XnorMvau
+from hwgen.layers.pool import AveragePool
 from hwgen.layers.threshold import Threshold
 from hwgen.layers.window import Window
 from hwgen.quant import BINARY, IntArray, IntType, QuantGraph, Scaling, Tensor
-from tests.networks import random_images, random_reactnet
+from tests.networks import random_images, random_reactnet, reducing_reactnet
 
 
 class _Graph:
@@ -84,6 +86,16 @@ class _Graph:
         dtype = IntType.holding(x.dtype.lo * x.pixels, x.dtype.hi * x.pixels)
         return self.push(GlobalSum(self.name(), (x,), (self.fresh((1, 1, x.channels), dtype),)))
 
+    def pool(self, x: Tensor, kernel: int) -> Tensor:
+        h, w, c = x.shape
+        out = self.fresh((h // kernel, w // kernel, c), x.dtype)
+        return self.push(AveragePool(self.name(), (x,), (out,), kernel))
+
+    def concat(self, *xs: Tensor) -> Tensor:
+        dtype = IntType.holding(min(x.dtype.lo for x in xs), max(x.dtype.hi for x in xs))
+        out = self.fresh((*xs[0].shape[:2], sum(x.channels for x in xs)), dtype)
+        return self.push(Concat(self.name(), xs, (out,)))
+
     def finish(self, output: Tensor) -> QuantGraph:
         scaling = Scaling(0.1, 0.3, -1.5)
         return QuantGraph('an "odd" net', self.source, output, tuple(self.layers), scaling).check()
@@ -120,6 +132,24 @@ def odd_network() -> QuantGraph:
     return g.finish(g.add(g.window(scores, 2, 1, 1), g.window(pixel, 2, 1, 1)))
 
 
+def joined_network() -> QuantGraph:
+    """Pools and concats of every type: bits across words, mixed signs, 32 bits, three inputs."""
+    g = _Graph(Tensor("image", (8, 12, 3), IntType(8)), seed=11)
+    wide, image = g.fork(g.source, 2)
+    wide = g.product(wide, 4, -(2**20), 2**20, bias=2**20)
+    wide = g.pool(wide, 4)
+    a, b, c = g.fork(g.pool(g.threshold(image, 20, -9, IntType(5, signed=True)), 2), 3)
+    bits = g.concat(g.sign(g.product(a, 70, -4, 3)), g.sign(b), g.sign(g.product(c, 60, -2, 5)))
+    assert bits.dtype == BINARY
+    assert bits.channels == 133
+    p, q, r = g.fork(bits, 3)
+    mixed = g.concat(g.xnor(p, 5), g.xnor(q, 2))
+    mixed = g.concat(g.pool(mixed, 2), g.pool(r, 2), wide)
+    assert mixed.dtype.signed
+    assert mixed.dtype.bits > 20
+    return g.finish(mixed)
+
+
 def frames(graph: QuantGraph, count: int) -> IntArray:
     """Random frames, the first all at the input's lowest value, the second at its highest."""
     images = random_images(graph, count, seed=count)
@@ -136,4 +166,8 @@ REACTNETS = {
     "width 64, K = 2^6": random_reactnet(4, width=64, size=(4, 6), residual_bits=5),
     "width 96": random_reactnet(5, width=96, size=(2, 3), residual_bits=6),
 }
-NETWORKS = {**REACTNETS, "odd": odd_network()}
+REDUCING = {
+    "one reduction": reducing_reactnet(6, width=5, size=(4, 6), residual_bits=3),
+    "two reductions": reducing_reactnet(7, width=33, reductions=2, size=(8, 4), residual_bits=6),
+}
+NETWORKS = {**REACTNETS, **REDUCING, "odd": odd_network(), "joined": joined_network()}

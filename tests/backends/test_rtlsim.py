@@ -23,9 +23,8 @@ from tests.networks import random_images
 
 HERE = Path(__file__).parent
 SLOW = pytest.mark.slow
-DESIGNS = ["odd_lanes"] + [
-    pytest.param(name, marks=SLOW) for name in ("balanced", "folded", "strided", "deep_popcount")
-]
+MORE = ("balanced", "folded", "strided", "deep_popcount", "reducing_twice", "twins")
+DESIGNS = ["odd_lanes", "reducing", *(pytest.param(name, marks=SLOW) for name in MORE)]
 ROUGH = ((0.5, 0.0), (0.0, 0.5), (0.3, 0.3), (0.8, 0.1), (0.1, 0.8))
 
 Build = Callable[[str, Dataflow], Path]
@@ -102,6 +101,18 @@ def test_a_bypass_one_beat_shallower_than_the_analysis_is_slower(built: Build) -
     deepest = max(depths, key=lambda name: depths[name])
     less = flow.with_depths({**depths, deepest: depths[deepest] - 1})
     stats = rtlsim.run(built("less", less), less, random_images(flow.graph, 4)).stats
+    assert stats["cycles_per_frame"] > flow.max_cycles
+
+
+@pytest.mark.slow
+def test_a_branch_that_waits_for_its_turn_with_half_the_depth_is_slower(built: Build) -> None:
+    """While input 0 streams a pixel, most of one of input 1 waits."""
+    flow = design("twins")
+    depths = {stream.name: stream.depth for stream in flow.streams}
+    (waiting,) = (s for s in flow.into("StreamingConcat_0") if s.sink_port == 1)
+    assert flow.max_cycles == next(s.cycles for s in flow.stages if s.name == "StreamingConcat_0")
+    less = flow.with_depths({**depths, waiting.name: waiting.depth // 2})
+    stats = rtlsim.run(built("less_twins", less), less, random_images(flow.graph, 4)).stats
     assert stats["cycles_per_frame"] > flow.max_cycles
 
 

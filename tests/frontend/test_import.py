@@ -17,9 +17,9 @@ from hwgen.folding import fastest
 from hwgen.frontend import importer
 from hwgen.frontend.dataflow_graph import Step
 from hwgen.frontend.importer import Imported, import_model, read_dataflow_model, to_bytes
-from hwgen.layers import Threshold, Window, XnorMvau
+from hwgen.layers import AveragePool, Concat, Fork, Threshold, Window, XnorMvau
 from hwgen.quant import QuantGraph, quantise_input
-from tests.qonnx_models import ModelBuilder, reactnet
+from tests.qonnx_models import ModelBuilder, reactnet, reducing_reactnet
 
 
 def logits(path: Path, images: np.ndarray) -> np.ndarray:
@@ -52,6 +52,49 @@ def test_random_reactnets_keep_their_logits(
     assert np.array_equal(integer_logits(graph, images), logits(path, images))
 
 
+@pytest.mark.parametrize(
+    ("seed", "blocks", "bits", "dyadic"),
+    [
+        (0, [(2, False)], 2, False),
+        (1, [(1, True)], 4, True),
+        (2, [(2, True)], 8, False),
+        (3, [(1, True), (2, True), (1, False)], 3, True),
+        (4, [(2, False), (2, True)], 5, False),
+    ],
+)
+def test_random_reducing_reactnets_keep_their_logits(
+    tmp_path: Path, seed: int, blocks: list[tuple[int, bool]], bits: int, dyadic: bool
+) -> None:
+    builder = reducing_reactnet(seed, blocks, bits=bits, dyadic=dyadic)
+    path = builder.save(tmp_path / "model.onnx")
+    images = random_images(seed, 4, builder.shape)
+    graph = import_model(path, images, count=1).graph
+    assert np.array_equal(integer_logits(graph, images), logits(path, images))
+    kinds = [type(layer) for layer in graph.layers]
+    assert kinds.count(AveragePool) == sum(stride == 2 for stride, _ in blocks)
+    assert kinds.count(Concat) == sum(double for _, double in blocks)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "bits", "signed"), [(4, 4, True), (2, 3, False), (2, 9, True), (4, 2, False)]
+)
+def test_pools_of_other_sizes_and_types_keep_their_logits(
+    tmp_path: Path, kernel: int, bits: int, signed: bool
+) -> None:
+    builder = ModelBuilder(7, shape=(2, 8, 16))
+    builder.stem(3)
+    grid = builder.quant(builder.here, bits, 2**-3, signed=signed)
+    square = {"kernel_shape": [kernel, kernel], "strides": [kernel, kernel]}
+    pool = builder.node("AveragePool", grid, **square)
+    builder.here = builder.quant(pool, bits + 1, 2**-3, signed=signed, rounding="FLOOR")
+    builder.pixels //= kernel**2
+    builder.head(3)
+    path = builder.save(tmp_path / "model.onnx")
+    images = random_images(2, 3, builder.shape)
+    graph = import_model(path, images, count=1).graph
+    assert np.array_equal(integer_logits(graph, images), logits(path, images))
+
+
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory: pytest.TempPathFactory) -> Imported:
     path = reactnet(3).save(tmp_path_factory.mktemp("model") / "model.onnx")
@@ -63,6 +106,34 @@ def test_padding_and_bias_are_fused_into_their_neighbours(imported: Imported) ->
     assert all(w.pad == 1 for w in graph.layers if isinstance(w, Window))
     assert [carrier[:4] for name, carrier in graph.fused if "Elementwise" in name] == ["MVAU"]
     assert sum(name.startswith("FMPadding") for name, _ in graph.fused) == 2
+
+
+@pytest.fixture(scope="module")
+def reducing(tmp_path_factory: pytest.TempPathFactory) -> Imported:
+    path = reducing_reactnet(5, [(2, True)]).save(tmp_path_factory.mktemp("model") / "m.onnx")
+    return import_model(path, None)
+
+
+def test_a_pool_reads_the_image_without_a_window(reducing: Imported) -> None:
+    graph = reducing.graph
+    pool = next(layer for layer in graph.layers if isinstance(layer, AveragePool))
+    assert (pool.input.shape, pool.output.shape) == ((4, 8, 3), (2, 4, 3))
+    assert pool.output.dtype == pool.input.dtype
+    fused = [name.rpartition("_")[0] for name, carrier in graph.fused if carrier == pool.name]
+    assert fused == ["ConvolutionInputGenerator"]
+
+
+def test_twin_convolutions_share_one_sign(reducing: Imported) -> None:
+    bits = [x for x in reducing.graph.layers if isinstance(x, Fork) and x.input.dtype.bits == 1]
+    assert len(bits) == 1
+    readers = {
+        layer.name
+        for layer in reducing.graph.layers
+        for tensor in bits[0].outputs
+        if tensor in layer.inputs
+    }
+    kinds = {layer.name: type(layer) for layer in reducing.graph.layers}
+    assert [kinds[name] for name in readers] == [XnorMvau, XnorMvau]
 
 
 def test_popcounts_have_the_type_that_holds_k(imported: Imported) -> None:
@@ -84,7 +155,11 @@ def test_sign_of_zero_is_plus_one(tmp_path: Path) -> None:
     assert (sign.evaluate(zero - 1)[0] == 0).all()
 
 
-def test_folded_finn_model_reads_back_as_the_same_graph(imported: Imported, tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", ["imported", "reducing"])
+def test_folded_finn_model_reads_back_as_the_same_graph(
+    network: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    imported: Imported = request.getfixturevalue(network)
     foldings = fastest(imported.graph, load_board("pynq-z2"))
     folded = importer.fold(imported, foldings)
     path = tmp_path / "dataflow.onnx"
@@ -95,7 +170,9 @@ def test_folded_finn_model_reads_back_as_the_same_graph(imported: Imported, tmp_
     assert np.array_equal(integer_logits(again, images), integer_logits(imported.graph, images))
 
 
-def test_finn_estimates_cover_every_layer(imported: Imported) -> None:
+@pytest.mark.parametrize("network", ["imported", "reducing"])
+def test_finn_estimates_cover_every_layer(network: str, request: pytest.FixtureRequest) -> None:
+    imported: Imported = request.getfixturevalue(network)
     board = load_board("pynq-z2")
     folded = importer.fold(imported, fastest(imported.graph, board))
     found = importer.finn_estimates(folded, board.part)
@@ -195,6 +272,95 @@ def test_residual_branches_of_different_scales_are_refused(tmp_path: Path) -> No
     builder.here = builder.node("Add", builder.here, other)
     builder.head(2)
     refused(builder.save(tmp_path / "m.onnx"), "scales", "shared scale")
+
+
+def average_pooled(
+    rounding: str = "FLOOR", bits: int = 4, scale: float = 2**-3, **pool: list[int]
+) -> ModelBuilder:
+    builder = ModelBuilder(shape=(2, 4, 6))
+    builder.stem(2)
+    kind = {"kernel_shape": [2, 2], "strides": [2, 2]} | pool
+    builder.here = builder.node("AveragePool", builder.here, **kind)
+    builder.here = builder.quant(builder.here, bits, scale, rounding=rounding)
+    builder.head(2)
+    return builder
+
+
+@pytest.mark.parametrize(
+    ("builder", "words"),
+    [
+        (average_pooled(pads=[1, 1, 1, 1]), ("AveragePool", "padding", "pool without")),
+        (average_pooled(kernel_shape=[3, 3], strides=[3, 3]), ("kernel [3, 3]", "square of 2x2")),
+        (average_pooled(strides=[1, 1]), ("stride [1, 1]", "stride equal")),
+        (average_pooled(kernel_shape=[4, 4], strides=[4, 4]), ("4x6 pixels", "multiple")),
+        (average_pooled("ROUND"), ("does not round down", "FLOOR")),
+        (average_pooled(scale=2**-4), ("scale", "0.0625", "0.125", "FLOOR")),
+        (average_pooled(bits=3), ("clips", "[-8, 7]")),
+    ],
+)
+def test_pools_that_are_not_a_shift_are_refused(
+    tmp_path: Path, builder: ModelBuilder, words: tuple[str, ...]
+) -> None:
+    refused(builder.save(tmp_path / "m.onnx"), "node ", *words)
+
+
+def test_operators_between_a_pool_and_its_quantiser_are_refused(tmp_path: Path) -> None:
+    builder = ModelBuilder(shape=(2, 4, 8))
+    builder.stem(2)
+    builder.here = builder.node("AveragePool", builder.here, kernel_shape=[2, 2], strides=[2, 2])
+    builder.here = builder.node("Add", builder.here, builder.const(0.5))
+    builder.here = builder.quant(builder.here, 4, 2**-3, rounding="FLOOR")
+    builder.head(2)
+    refused(builder.save(tmp_path / "m.onnx"), "(Add)", "right behind")
+
+
+def test_pool_of_a_sum_is_refused(tmp_path: Path) -> None:
+    builder = ModelBuilder(shape=(2, 4, 8))
+    builder.stem(2)
+    other = builder.quant(builder.here, 4, 2**-3)
+    total = builder.node("Add", builder.here, other)
+    builder.here = builder.average_pool(total, 5, 2**-3)
+    builder.head(2)
+    refused(builder.save(tmp_path / "m.onnx"), "(AveragePool)", "put one in front")
+
+
+def test_pool_on_a_scale_that_floats_round_is_refused(tmp_path: Path) -> None:
+    builder = ModelBuilder(shape=(2, 4, 8))
+    builder.stem(2, scale=0.1)
+    builder.here = builder.average_pool(builder.here, 4, 0.1)
+    builder.head(2)
+    refused(builder.save(tmp_path / "m.onnx"), "0.1", "power of two")
+
+
+@pytest.mark.parametrize(
+    ("scale", "axis", "words"),
+    [(2**-2, 1, ("scales", "one shared scale")), (2**-3, 2, ("axis 2", "channels"))],
+)
+def test_concat_of_other_scales_or_axes_is_refused(
+    tmp_path: Path, scale: float, axis: int, words: tuple[str, ...]
+) -> None:
+    builder = ModelBuilder()
+    builder.stem(2)
+    other = builder.quant(builder.here, 4, scale)
+    builder.here = builder.node("Concat", builder.here, other, axis=axis)
+    builder.channels = 4
+    builder.head(2)
+    refused(builder.save(tmp_path / "m.onnx"), "(Concat)", *words)
+
+
+def test_concat_of_bits_is_refused(tmp_path: Path) -> None:
+    builder = ModelBuilder()
+    builder.stem(2)
+    bits = [builder.bipolar(builder.here) for _ in range(2)]
+    builder.here, builder.channels = builder.node("Concat", *bits, axis=1), 4
+    builder.head(2)
+    refused(builder.save(tmp_path / "m.onnx"), "(Concat)", "before the sign")
+
+
+def test_input_that_is_rounded_down_is_refused(tmp_path: Path) -> None:
+    builder = ModelBuilder()
+    builder.here = builder.quant(builder.here, 8, 2**-8, signed=False, rounding="FLOOR")
+    refused(builder.save(tmp_path / "m.onnx"), "input", "ROUND")
 
 
 def test_bias_off_the_accumulator_grid_is_refused(tmp_path: Path) -> None:

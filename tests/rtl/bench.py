@@ -225,8 +225,10 @@ def initiation_interval(result: Result, frames: int, port: int = 0) -> int:
 def latency(result: Result, layer: Layer, folding: Folding) -> int:
     """Cycles by which the first output beat trails the last input beat that it needs."""
     schedule = layer.schedule(folding)
-    first = int(schedule.need[np.argmax(schedule.emit > 0)]) - 1
-    return int(result.out_cycles[0][0] - max(c[first] for c in result.in_cycles))
+    firing = int(np.argmax(schedule.emit > 0))
+    needed = [int(schedule.need_of(port)[firing]) for port in range(len(layer.inputs))]
+    last = max(cycles[n - 1] for n, cycles in zip(needed, result.in_cycles, strict=True) if n)
+    return int(result.out_cycles[0][0] - last)
 
 
 def _encode(inputs: Sequence[Sequence[int]], widths: Sequence[int], counts: Sequence[int]) -> bytes:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from hwgen.layers.base import Folding, Layer
+from hwgen.layers.base import Folding, Layer, Parameter, literal
 from tests.rtl.tools import VERILATOR
 
 HERE = Path(__file__).parent
@@ -41,7 +41,7 @@ class Dut:
     """
 
     module: str
-    parameters: Mapping[str, int | str]
+    parameters: Mapping[str, Parameter]
     in_widths: tuple[int, ...]
     out_widths: tuple[int, ...]
     memories: Mapping[str, bytes] = field(default_factory=dict)
@@ -116,10 +116,7 @@ def _top(duts: Sequence[Dut]) -> str:
             ("output", "m_data", out),
         ):
             ports.append(f"  {direction} wire [{width - 1}:0] c{i}_{pin}")
-        values = (
-            f'.{k}("{v}")' if isinstance(v, str) else f".{k}({v})"
-            for k, v in dut.parameters.items()
-        )
+        values = (f".{k}({literal(v)})" for k, v in dut.parameters.items())
         base = sum(dut.out_widths)
         extra = ""
         for name, width in dut.extra:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hwgen.layers.base import literal
 from hwgen.quant import BINARY, IntType
 from tests.rtl.bench import Dut
 from tests.rtl.kernels import Case, integer, staircase, window, xnor
@@ -25,7 +26,7 @@ def cells_of(cases: Sequence[Case], work: Path) -> list[Counter[str]]:
         dut = Dut.of_layer(layer, folding)
         for name, content in dut.memories.items():
             (work / name).write_bytes(content)
-        values = ", ".join(f".{k}({json.dumps(v)})" for k, v in dut.parameters.items())
+        values = ", ".join(f".{k}({literal(v)})" for k, v in dut.parameters.items())
         width = dut.out_widths[0]
         body.append(
             f"(* keep_hierarchy *) module k{i} (input clk, rst, valid, ready,\n"

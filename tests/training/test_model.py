@@ -7,11 +7,17 @@ from training.config import ModelConfig
 from training.exact import make_exact
 from training.model import Half, Precision, ReActNet
 
+REDUCING = [{"width": 12}, {"width": 24, "stride": 2}, {"width": 24, "stride": 2}]
+"""Blocks behind 6 channels: doubling, doubling and halving, halving."""
+
 
 def random_net(seed: int = 0, **config: object) -> ReActNet:
     """An untrained binary network with norms, thresholds and slopes such as training leaves."""
     torch.manual_seed(seed)
-    net = ReActNet(ModelConfig(**{"width": 8, "blocks": 2, "residual_bits": 4, **config})).eval()
+    chosen = {"width": 8, "blocks": 2, "residual_bits": 4, **config}
+    if chosen["blocks"] is REDUCING:
+        chosen["width"] = REDUCING[0]["width"] // 2
+    net = ReActNet(ModelConfig(**chosen)).eval()
     with torch.no_grad():
         for module in net.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -50,9 +56,53 @@ def record(net: nn.Module, kind: type[nn.Module] | str, x: torch.Tensor) -> list
 
 @pytest.mark.parametrize("precision", list(Precision))
 def test_every_precision_maps_images_to_logits(precision: Precision):
-    config = ModelConfig(width=6, blocks=2, in_channels=3, image_size=16, num_classes=7)
-    net = ReActNet(config, precision)
-    assert net(images(4, 3, 16)).shape == (4, 7)
+    for blocks in (2, REDUCING):
+        config = ModelConfig(width=6, blocks=blocks, in_channels=3, image_size=16, num_classes=7)
+        assert ReActNet(config, precision)(images(4, 3, 16)).shape == (4, 7)
+
+
+@pytest.mark.parametrize("precision", list(Precision))
+def test_blocks_halve_the_image_and_double_the_width_where_listed(precision: Precision):
+    net = ReActNet(ModelConfig(width=6, blocks=REDUCING, image_size=16), precision)
+    shapes = [tuple(out.shape[1:]) for _, out in record(net, Half, images(2, 1, 16))]
+    assert shapes == [(6, 16, 16), (12, 16, 16), (12, 8, 8), (24, 8, 8), (24, 4, 4), (24, 4, 4)]
+    assert net.config.final_size == 4
+
+
+def test_a_number_of_blocks_is_that_many_of_the_first_width():
+    one = ReActNet(ModelConfig(width=4, blocks=2)).state_dict()
+    other = ReActNet(ModelConfig(width=4, blocks=[{"width": 4}] * 2)).state_dict()
+    assert {k: v.shape for k, v in one.items()} == {k: v.shape for k, v in other.items()}
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8, 16])
+def test_a_halved_shortcut_is_a_quarter_of_the_sum_rounded_down(bits: int):
+    net = random_net(residual_bits=bits, blocks=REDUCING, image_size=16)
+    shortcuts = [r for r in record(net, "shortcut", images(8, 1, 16)) if r[0].shape != r[1].shape]
+    assert len(shortcuts) == 2
+    for x, y in shortcuts:
+        level = (x.numpy() / net.config.residual_scale).astype(np.int64)
+        n, c, h, w = level.shape
+        sums = level.reshape(n, c, h // 2, 2, w // 2, 2).sum(axis=(3, 5))
+        np.testing.assert_array_equal(y.numpy() / net.config.residual_scale, sums // 4)
+
+
+def test_doubling_joins_two_branches_on_one_shortcut_and_activates_all():
+    net = random_net(blocks=REDUCING, image_size=16)
+    half = net.halves[1]
+    x, y = record(net, Half, images(4, 1, 16))[1]
+    with torch.no_grad():
+        signs = half.sign(x)
+        both = torch.cat([half.branch(signs) + x, half.twin(signs) + x], dim=1)
+        assert torch.equal(half.quant(half.act(both)), y)
+    assert not torch.equal(y[:, :6], y[:, 6:])
+
+
+def test_gradients_reach_every_parameter_of_a_reducing_network():
+    net = random_net(blocks=REDUCING, image_size=16).train()
+    net(images(8, 1, 16)).square().sum().backward()
+    still = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
+    assert still == []
 
 
 def test_the_binary_steps_share_their_parameters():
@@ -117,9 +167,11 @@ def test_clamping_keeps_latent_weights_and_slopes_in_range():
 
 @pytest.mark.parametrize("pad", ["minus1", "zero"])
 @pytest.mark.parametrize("bits", [2, 4, 8, 12, 16])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_float32_evaluation_is_exact_and_meets_no_ties(bits: int, pad: str, seed: int):
-    net = random_net(seed, residual_bits=bits, pad=pad, in_channels=3, width=16)
+@pytest.mark.parametrize(("seed", "blocks"), [(0, 2), (1, 2), (0, REDUCING)])
+def test_float32_evaluation_is_exact_and_meets_no_ties(
+    bits: int, pad: str, seed: int, blocks: object
+):
+    net = random_net(seed, residual_bits=bits, pad=pad, in_channels=3, width=16, blocks=blocks)
     make_exact(net)
     x = images(16, channels=3)
     single = record(net, "quant", x)
@@ -133,14 +185,15 @@ def test_float32_evaluation_is_exact_and_meets_no_ties(bits: int, pad: str, seed
         assert not (level[inside] - torch.floor(level[inside]) == 0.5).any()
 
 
-@pytest.mark.parametrize("bits", [4, 8])
-def test_logits_are_exact_integers_times_their_scale(bits: int):
-    net = random_net(residual_bits=bits)
+@pytest.mark.parametrize(("bits", "blocks"), [(4, 2), (8, 2), (4, REDUCING), (8, REDUCING)])
+def test_logits_are_exact_integers_times_their_scale(bits: int, blocks: object):
+    net = random_net(residual_bits=bits, blocks=blocks)
     make_exact(net)
     with torch.no_grad():
         single, double = net(images()), net.double()(images().double())
     assert torch.equal(single.double(), double)
-    grid = net.config.residual_scale / 64 * net.classifier.quant_weight().scale.item()
+    pixels = net.config.final_size**2
+    grid = net.config.residual_scale / pixels * net.classifier.quant_weight().scale.item()
     assert torch.equal(double / grid, torch.round(double / grid))
 
 
