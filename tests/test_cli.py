@@ -134,8 +134,9 @@ def test_a_wrong_layer_is_named_by_verify(
 
 @pytest.mark.slow
 def test_from_training_to_proven_hardware(run: Run, tmp_path: Path) -> None:
-    small = ("model.width=8", "model.blocks=1", "teacher.epochs=1", "step1.epochs=1")
-    settings = [word for pair in (*small, "step2.epochs=1") for word in ("--set", pair)]
+    blocks = "model.blocks=[{width: 8}, {width: 16, stride: 2}]"  # the second halves and doubles
+    small = ("model.width=8", blocks, "teacher.epochs=1", "step1.epochs=1", "step2.epochs=1")
+    settings = [word for pair in small for word in ("--set", pair)]
     assert run("train", "--out", tmp_path / "run", *settings)[0] == 0
     assert run("export", tmp_path / "run" / "checkpoint.pt")[0] == 0
     model = tmp_path / "run" / "model.onnx"
