@@ -14,7 +14,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 
 from hwgen.errors import MismatchError
-from hwgen.frontend.streamline import Grid
+from hwgen.frontend.values import Grid
 from hwgen.quant import IntArray
 
 Values = dict[str, NDArray[np.float32]]

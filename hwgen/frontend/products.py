@@ -1,0 +1,135 @@
+"""Products: convolutions and linear layers on integers, and the padding in front of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from hwgen.frontend.values import Grid, Stream, Walk, Weights, attributes_of, fail
+from hwgen.quant import IntArray
+
+FLOAT32_EXACT = 1 << 24  # integers up to here are exact in FINN's float32 tensors
+
+
+class Products(Walk):
+    """Pad, Conv, Gemm and MatMul."""
+
+    def pad(self, node: onnx.NodeProto) -> None:
+        """Padding waits for its convolution; its value must be one the tensor can take."""
+        stream = self.settled(node, node.input[0])
+        pads, value = self.constant(node.input[1]), self.constant(node.input[2])
+        if pads is None or (len(node.input) > 3 and node.input[3]):
+            raise fail(node, "its pads are not constants over all axes")
+        amounts = [int(p) for p in pads]
+        fill = 0.0 if value is None else float(value.reshape(-1)[0])
+        if attributes_of(node).get("mode", "constant") != "constant" or len(amounts) != 8:
+            raise fail(node, "only constant padding of images is supported")
+        top, left, bottom, right = amounts[2], amounts[3], amounts[6], amounts[7]
+        if any(amounts[i] for i in (0, 1, 4, 5)) or len({top, left, bottom, right}) > 1:
+            raise fail(node, f"pads {amounts} are not equal on the four sides of the image")
+        wanted = float(stream.grid.value(np.zeros(1, np.int64))[0])  # integer 0: -1 or 0
+        if fill != wanted:
+            raise fail(node, padding_advice(stream, fill))
+        if any(stream.pads):
+            raise fail(node, "two paddings follow one another")
+        self.streams[node.output[0]] = replace(stream, pads=(top, left, bottom, right))
+
+    def convolve(self, node: onnx.NodeProto) -> None:
+        """Conv: pad, im2col, then a product on integers."""
+        stream, weights = self.settled(node, node.input[0]), self.matrix(node, node.input[1])
+        attributes = attributes_of(node)
+        if attributes.get("group", 1) != 1 or set(attributes.get("dilations", [1])) != {1}:
+            raise fail(node, "groups and dilation are not supported")
+        pads = [int(p) for p in attributes.get("pads", [0, 0, 0, 0])]
+        if any(pads):
+            if stream.binary:
+                raise fail(node, padding_advice(stream, 0.0))
+            if any(stream.pads) or len(set(pads)) > 1:
+                raise fail(node, f"pads {pads} are not equal on the four sides")
+            stream = replace(stream, pads=(pads[0], pads[1], pads[2], pads[3]))
+        kernel = weights.integers.shape[2:]
+        stride = attributes.get("strides", [1, 1])
+        if len(kernel) != 2 or len(set(kernel)) > 1 or len(set(stride)) > 1:
+            raise fail(node, f"kernel {kernel} or stride {stride} is not square")
+        patches = self.emit.patches(stream.name, stream.shape, kernel[0], stride[0], stream.pads[0])
+        # (M, C, ky, kx) to (ky, kx, C, M): the order of im2col on NHWC
+        k_by_m = weights.integers.transpose(2, 3, 1, 0).reshape(-1, weights.integers.shape[0])
+        product = self.product(node, stream, patches, k_by_m, weights)
+        self.streams[node.output[0]] = self.with_bias(node, product)
+
+    def multiply(self, node: onnx.NodeProto) -> None:
+        """Gemm and MatMul on a single pixel."""
+        stream, weights = self.settled(node, node.input[0]), self.matrix(node, node.input[1])
+        attributes = attributes_of(node)
+        if node.op_type == "Gemm" and (
+            attributes.get("alpha", 1.0) != 1.0
+            or attributes.get("beta", 1.0) != 1.0
+            or attributes.get("transA", 0)
+        ):
+            raise fail(node, "alpha, beta and transA are not supported")
+        transposed = node.op_type == "Gemm" and attributes.get("transB", 0)
+        if not transposed and weights.scale.size > 1:
+            raise fail(node, "per-channel weight scales need transB")
+        k_by_m = weights.integers.T if transposed else weights.integers
+        if stream.shape[1:3] != (1, 1):
+            raise fail(node, f"its input is still an image of {stream.shape[1]}x{stream.shape[2]}")
+        product = self.product(node, stream, (stream.name, stream.shape), k_by_m, weights)
+        self.streams[node.output[0]] = self.with_bias(node, product)
+
+    def matrix(self, node: onnx.NodeProto, name: str) -> Weights:
+        """The quantised weights a node reads."""
+        if name not in self.weights:
+            raise fail(node, f"its weights {name} are not quantised")
+        return self.weights[name]
+
+    def product(
+        self,
+        node: onnx.NodeProto,
+        stream: Stream,
+        patches: tuple[str, tuple[int, int, int, int]],
+        k_by_m: IntArray,
+        weights: Weights,
+    ) -> Stream:
+        """Binary by binary as XNOR-popcount, else integer by integer."""
+        name, shape = patches
+        k, m = k_by_m.shape
+        if shape[3] != k:
+            raise fail(node, f"{shape[3]} inputs by a weight matrix of {k} rows")
+        scale = np.asarray(stream.grid.scale * weights.scale.reshape(-1), np.float32)
+        out_shape = (*shape[:3], m)
+        if stream.binary and weights.binary:
+            out, initializer = self.emit.xnor(name, out_shape, (k_by_m + 1) // 2)
+            grid = Grid(scale, gain=2, base=-k)
+            return Stream(out, out_shape, 0, k, grid, weights=initializer)
+        if stream.binary:
+            raise fail(node, "binary inputs by weights of several bits are not supported yet")
+        bound = int(np.max(np.abs(k_by_m).sum(axis=0)) * max(-stream.lo, stream.hi))
+        if bound >= FLOAT32_EXACT:
+            raise fail(node, f"its sums reach {bound}, past FINN's exact range of 2**24")
+        out, initializer = self.emit.matmul(name, out_shape, k_by_m, bound)
+        return Stream(out, out_shape, -bound, bound, Grid(scale), weights=initializer)
+
+    def with_bias(self, node: onnx.NodeProto, stream: Stream) -> Stream:
+        """A bias pends, like an Add of its own; at the network's end it becomes integers."""
+        if len(node.input) < 3 or not node.input[2]:
+            return stream
+        bias = self.constant(node.input[2])
+        if bias is None:
+            raise fail(node, "its bias is not a constant")
+        name = f"{node.output[0]}_bias"
+        self.model.set_initializer(name, bias.reshape(1, -1, 1, 1).astype(np.float32))
+        add = helper.make_node("Add", [stream.name, name], [f"{name}ed"], name=f"{node.name}_bias")
+        return replace(stream, pending=(*stream.pending, add))
+
+
+def padding_advice(stream: Stream, fill: float) -> str:
+    """Why a tensor cannot be padded with ``fill``, and what to do."""
+    if stream.binary:
+        return (
+            f"a binary tensor padded with {fill:g} holds a third value that binary hardware "
+            "has not; pad with -1 (training option pad: minus1)"
+        )
+    return f"padding with {fill:g} is not supported; pad with 0"
