@@ -144,9 +144,9 @@ class _RtlRun:
             self.folder / "report" / "rtlsim_performance.json",
             {**stats, "model_cycles_per_frame": model, "clock_mhz": self.flow.clock_mhz},
         )
-        if measured is not None and len(frames) >= 4 and measured != model:
+        if len(frames) >= STALLED and measured != model:
             raise MismatchError(
-                f"rtlsim takes {measured:g} cycles a frame, the model says {model}: "
+                f"rtlsim takes {measured} cycles a frame, the model says {model}: "
                 f"bottleneck {self.flow.bottleneck.name}"
             )
         return fast
@@ -159,6 +159,9 @@ def _compare(
     whole = run(frames, False)
     traced = run(frames[:LAYERWISE], True)
     seconds = time.monotonic() - started
+    unrecorded = {t.name for lay in flow.graph.layers for t in lay.outputs} - set(traced.tensors)
+    if unrecorded:  # what was not recorded was not compared
+        raise MismatchError(f"no output was recorded for {', '.join(sorted(unrecorded))}")
     ran = len(whole.output)
     wrong = (whole.output != expected[:ran]).reshape(ran, -1).any(axis=1)
     first = first_difference(flow.graph, layers, traced.tensors)

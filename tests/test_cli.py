@@ -6,12 +6,13 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hwgen import cli
+from hwgen import cli, verify
 from hwgen.files import MANIFEST
 from tests.qonnx_models import ModelBuilder, reactnet
 
@@ -170,6 +171,19 @@ def test_a_design_without_its_own_handshake_is_reported(
     assert "more beats than its frames have" in shown
     verdict = json.loads((folder / "report" / "verification.json").read_text())["rtlsim"]
     assert verdict["mismatches"] == verdict["images"]
+
+
+def test_an_engine_that_records_no_layers_proves_nothing(
+    built: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(built, tmp_path / "b")
+    honest = verify.reference.run
+    monkeypatch.setattr(
+        verify.reference, "run", lambda *words, keep: replace(honest(*words, keep=keep), tensors={})
+    )
+    code, text = run("verify", folder, "--reference")
+    assert code == 1
+    assert "no output was recorded for" in text
 
 
 # -- bad input -------------------------------------------------------------------------------------

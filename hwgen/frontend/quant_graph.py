@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,9 +53,7 @@ def fuse_pool(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode], 
         )
         for p in pairs
     }
-    gone = {p.first.name for p in pairs}
-    kept = [merged.get(n.name, n) for n in nodes if n.name not in gone]
-    return kept, (*fused, *((p.first.name, p.second.name) for p in pairs))
+    return _replace(nodes, fused, merged, {p.first.name: p.second.name for p in pairs})
 
 
 def fuse_padding(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode], Fused]:
@@ -69,9 +67,7 @@ def fuse_padding(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode
         )
         for p in pairs
     }
-    gone = {p.first.name for p in pairs}
-    kept = [merged.get(n.name, n) for n in nodes if n.name not in gone]
-    return kept, (*fused, *((p.first.name, p.second.name) for p in pairs))
+    return _replace(nodes, fused, merged, {p.first.name: p.second.name for p in pairs})
 
 
 def fuse_bias(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode], Fused]:
@@ -89,9 +85,18 @@ def fuse_bias(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode], 
         )
         for p in pairs
     }
-    gone = {p.second.name for p in pairs}
-    kept = [merged.get(n.name, n) for n in nodes if n.name not in gone]
-    return kept, (*fused, *((p.second.name, p.first.name) for p in pairs))
+    return _replace(nodes, fused, merged, {p.second.name: p.first.name for p in pairs})
+
+
+def _replace(
+    nodes: Sequence[FinnNode],
+    fused: Fused,
+    merged: Mapping[str, FinnNode],
+    gone: Mapping[str, str],
+) -> tuple[list[FinnNode], Fused]:
+    """Put in the merged nodes; ``gone`` gives each node that goes and the one that carries it."""
+    kept = [merged.get(node.name, node) for node in nodes if node.name not in gone]
+    return kept, (*fused, *gone.items())
 
 
 def _pairs(nodes: Sequence[FinnNode], first: str, second: str) -> list[_Pair]:
