@@ -85,13 +85,81 @@ def _click_type(annotation: Any) -> Any:
 @click.option("--out", type=FilePath, help="output folder [default: runs/CONFIG]")
 @click.option("--resume", is_flag=True, help="continue an interrupted run in the output folder")
 @click.option("--devices", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="machines")
+@click.option(
+    "--reference/--no-reference",
+    default=True,
+    show_default=True,
+    help="also measure the accuracy of the hardware's integer reference",
+)
 def train(
-    config: Path | None, overrides: tuple[str, ...], out: Path | None, resume: bool, devices: int
+    config: Path | None,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    resume: bool,
+    devices: int,
+    nodes: int,
+    reference: bool,
 ) -> None:
     """Train a ReActNet with Brevitas (default: on the handwritten digits)."""
     from hwgen.commands import train_network
 
-    train_network(config, overrides, out, resume=resume, devices=devices)
+    train_network(
+        config,
+        overrides,
+        out,
+        resume=resume,
+        devices=devices,
+        nodes=nodes,
+        reference=reference,
+    )
+
+
+@cli.command()
+@click.argument("what", metavar="CONFIG|MODEL|ARCH")
+@click.option("--json", "as_json", is_flag=True, help="as JSON")
+def summary(what: str, as_json: bool) -> None:
+    """Show layers, shapes, work and parameters of a network, and the ReActNet paper's OPs.
+
+    Of a training configuration (.yaml), a checkpoint (.pt), a QONNX file (.onnx) or an
+    architecture by name, as reactnet-a.
+    """
+    from hwgen.commands import show_summary
+
+    show_summary(what, as_json=as_json)
+
+
+@cli.command("import-reactnet")
+@click.argument("checkpoint", type=FilePath)
+@click.option(
+    "--arch",
+    type=click.Choice(["reactnet-a", "bireal-18", "bireal-34", "bireal18", "bireal34"]),
+    required=True,
+)
+@click.option(
+    "--images",
+    type=FilePath,
+    required=True,
+    help=".npz (images, labels) or .npy of [0, 1]: calibrates and verifies",
+)
+@click.option("--out", type=FilePath, help="output folder [default: runs/CHECKPOINT]")
+@click.option("--image-size", type=click.IntRange(1), help="pixels each way [default: 224]")
+@click.option("--residual-bits", type=click.IntRange(2, 16), default=8, show_default=True)
+@click.option("--pooled-bits", type=click.IntRange(2, 16), default=8, show_default=True)
+@click.option("--clamp-slopes", is_flag=True, help="set negative PReLU slopes to 0")
+def import_reactnet(
+    checkpoint: Path,
+    arch: str,
+    images: Path,
+    out: Path | None,
+    clamp_slopes: bool,
+    **formats: int | None,
+) -> None:
+    """Bring in a CHECKPOINT of the ReActNet authors: to integers, as QONNX."""
+    from hwgen.commands import import_checkpoint
+
+    arch = arch if "-" in arch else arch.replace("bireal", "bireal-")
+    import_checkpoint(checkpoint, arch, images, out, formats, clamp_slopes)
 
 
 @cli.command()

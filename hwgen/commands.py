@@ -4,33 +4,168 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from hwgen.board import board_names, load_board
-from hwgen.files import check_seal
+from hwgen.errors import UserInputError
+from hwgen.files import check_seal, write_json
 from hwgen.journal import console
 from hwgen.resources import data_folder
+from hwgen.summary import Summary
 
 DEFAULT_RUN = Path("runs/digits")
+REFERENCE_BATCH = 64
 QUICK_IMAGES = 8  # verified at the end of a build; `hwgen verify` takes them all
 
 
 def train_network(
-    config: Path | None, overrides: Sequence[str], out: Path | None, *, resume: bool, devices: int
+    config: Path | None,
+    overrides: Sequence[str],
+    out: Path | None,
+    *,
+    resume: bool,
+    devices: int = 1,
+    nodes: int = 1,
+    reference: bool = True,
 ) -> Path:
-    """Train; return the checkpoint."""
-    from training.train import load_config, train
+    """Train, and say what exactness cost; return the checkpoint."""
+    from training.train import is_main_process, load_config, train, write_metrics
 
     folder = out or Path("runs") / (config.stem if config else "digits")
-    result = train(load_config(config, overrides), folder, resume, devices)
-    shown = {
-        key: f"{100 * value:.2f} %" for key, value in result.metrics.items() if "accuracy" in key
-    }
-    console.print(f"{result.checkpoint}: " + ", ".join(f"{k} {v}" for k, v in shown.items()))
+    result = train(load_config(config, overrides), folder, resume, devices, nodes)
+    if is_main_process():
+        if reference:
+            result.metrics["reference_accuracy"] = _reference_accuracy(result.checkpoint)
+            write_metrics(result)
+        _show_accuracies(result.checkpoint, result.metrics)
     return result.checkpoint
+
+
+ACCURACIES = {
+    "float_accuracy": "real-valued twin",
+    "step1_accuracy": "binary activations (step 1)",
+    "float_binarised_accuracy": "binary, otherwise float (step 2)",
+    "brevitas_accuracy": "in the hardware's arithmetic",
+    "reference_accuracy": "the hardware's reference (integers)",
+}
+
+
+def _show_accuracies(checkpoint: Path, metrics: Mapping[str, Any]) -> None:
+    """Print every accuracy on the held-out images, and the cost of exactness."""
+    table = Table("network", "held-out accuracy", title=str(checkpoint))
+    for key, name in ACCURACIES.items():
+        if key in metrics:
+            table.add_row(name, f"{100 * metrics[key]:.2f} %")
+    console.print(table)
+    if "float_binarised_accuracy" in metrics:
+        cost = metrics["float_binarised_accuracy"] - metrics["brevitas_accuracy"]
+        console.print(f"cost of exactness: {100 * cost:.2f} points")
+
+
+def _reference_accuracy(checkpoint: Path) -> float:
+    """Export, import, and run the integer graph on the verification images."""
+    import numpy as np
+
+    from hwgen.data import load_data
+    from hwgen.engine import interpret
+    from hwgen.frontend.importer import import_model
+    from hwgen.quant import quantise_input
+    from training.export import export
+
+    console.print("running the hardware's reference on the held-out images")
+    model = export(checkpoint, checkpoint.with_name("model.onnx"))
+    data = load_data(model.with_suffix(".data.npz"))
+    assert data.labels is not None
+    graph = import_model(model, data.images).graph
+    frames = quantise_input(graph, data.images)
+    right = 0
+    for start in range(0, len(frames), REFERENCE_BATCH):
+        part = slice(start, start + REFERENCE_BATCH)
+        logits = interpret(graph, frames[part], keep=False)[graph.output.name]
+        right += int(np.sum(logits.reshape(len(logits), -1).argmax(axis=1) == data.labels[part]))
+    return right / len(frames)
+
+
+def show_summary(what: str, *, as_json: bool) -> None:
+    """Print what a configuration, an architecture, a checkpoint or a QONNX file computes."""
+    summary = _summarise(what)
+    if as_json:
+        console.print_json(data=summary.to_json())
+        return
+    table = Table("layer", "in", "out", "binary MACs", "real MACs", "weights", "bits", title=what)
+    for row in summary.rows:
+        shapes = ("x".join(map(str, shape)) for shape in (row.input, row.output))
+        numbers = (row.binary_macs, row.real_macs, row.parameters, row.bits)
+        table.add_row(row.name, *shapes, *(f"{n:,}" if n else "" for n in numbers))
+    console.print(table)
+    console.print(
+        f"{summary.bops:.4g} BOPs, {summary.flops:.4g} FLOPs, "
+        f"OPs = BOPs / 64 + FLOPs = {summary.ops:.4g}; "
+        f"weights {summary.weight_bits / 8e6:.3g} MB, "
+        f"{summary.other_parameters:,} other parameters"
+    )
+
+
+def _summarise(what: str) -> Summary:
+    from training.architectures import ARCHITECTURES
+
+    path = Path(what)
+    if path.suffix == ".onnx":
+        from hwgen.frontend.summary import summarise as of_model
+
+        return of_model(path)
+    from training.config import ModelConfig, load_config
+    from training.summary import summarise
+
+    if what in ARCHITECTURES:
+        return summarise(ModelConfig(arch=what), what)
+    if path.suffix == ".pt":
+        from training.checkpoint import load
+
+        return summarise(load(path).config.model, path.stem)
+    return summarise(load_config(path, ()).model, path.stem)
+
+
+def import_checkpoint(
+    path: Path, arch: str, images: Path, out: Path | None, formats: Mapping[str, Any], clamp: bool
+) -> Path:
+    """Bring a checkpoint of the ReActNet authors in; return the QONNX file."""
+    import torch
+
+    from hwgen.data import load_data
+    from training.export import write
+    from training.import_reactnet import convert, less_mean
+    from training.quantise import quantise
+
+    net = convert(path, arch, **{key: value for key, value in formats.items() if value is not None})
+    data = load_data(images)
+    config = net.config
+    shape = (config.in_channels, config.image_size, config.image_size)
+    if data.images.shape[1:] != shape:
+        raise UserInputError(
+            f"images {images} have shape {data.images.shape[1:]}, the network reads {shape}; "
+            "--image-size changes what it reads"
+        )
+    seen = less_mean(torch.from_numpy(data.images))
+    labels = None if data.labels is None else torch.from_numpy(data.labels)
+    exact, losses = quantise(net, seen, labels, clamp_slopes=clamp)
+    table = Table("step", "accuracy", "same class as the float network", title=str(path))
+    for loss in losses:
+        right = "" if loss.accuracy is None else f"{100 * loss.accuracy:.2f} %"
+        table.add_row(loss.step, right, f"{100 * loss.agreement:.2f} %")
+    console.print(table)
+    folder = out or Path("runs") / path.name.split(".")[0]
+    float_accuracy = losses[0].accuracy
+    model = folder / "model.onnx"
+    write(exact, (seen, data.labels), model, float_accuracy=float_accuracy, what=path)
+    steps = [asdict(loss) for loss in losses]
+    write_json(folder / "import.json", {"config": exact.config.model_dump(), "steps": steps})
+    console.print(f"{model}, verification data {model.with_suffix('.data.npz')}")
+    return model
 
 
 def export_network(checkpoint: Path, out: Path | None) -> Path:
@@ -51,7 +186,7 @@ def default_network() -> Path:
     if not checkpoint.is_file():
         console.print("training the default network on the handwritten digits: about a minute")
         resume = DEFAULT_RUN.is_dir()
-        train_network(None, (), DEFAULT_RUN, resume=resume, devices=1)
+        train_network(None, (), DEFAULT_RUN, resume=resume, reference=False)
     return export_network(checkpoint, model)
 
 

@@ -4,7 +4,7 @@ import difflib
 import math
 from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import (
@@ -14,11 +14,18 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
-    ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from hwgen.errors import UserInputError
+from training.architectures import (
+    ARCHITECTURES,
+    ArchitectureName,
+    HalfPlan,
+    StemPlan,
+    block,
+)
 
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "digits.yaml"
 
@@ -49,59 +56,92 @@ Blocks = Annotated[
 ]
 
 
-class ModelConfig(_Strict):
-    """Shape and number formats of a ReActNet for small images."""
+def _check_blocks(blocks: tuple[BlockConfig, ...], width: int) -> None:
+    if not blocks:
+        raise ValueError("blocks must list at least one block")
+    for number, entry in enumerate(blocks, 1):
+        if entry.width not in (width, 2 * width):
+            raise ValueError(
+                f"block {number} has width {entry.width}, but {width} channels enter it: "
+                f"make it {width} or {2 * width}"
+            )
+        width = entry.width
 
+
+class ModelConfig(_Strict):
+    """Shape and number formats of a network of the ReActNet family."""
+
+    arch: ArchitectureName = "blocks"
+    """Which network; every name but ``blocks`` brings its own width, image size and classes,
+    which the keys below replace where they are given."""
     image_size: PositiveInt = 8
-    """Height and width in pixels: a power of two, so that the global mean is an exact shift."""
+    """Height and width in pixels."""
     in_channels: PositiveInt = 1
     num_classes: Annotated[int, Field(ge=2)] = 10
     width: PositiveInt = 32
-    """Channels behind the first convolution, and of every block if ``blocks`` is a number."""
+    """Channels behind the first convolution, on which all other widths depend."""
     blocks: Blocks = 4
-    """Blocks of one binary 3x3 half and one binary 1x1 half: how many, or each one's width and
-    stride, as in ``[{width: 32}, {width: 64, stride: 2}]``."""
+    """Of arch ``blocks``: blocks of one binary 3x3 half and one binary 1x1 half: how many, or each
+    one's width and stride, as in ``[{width: 32}, {width: 64, stride: 2}]``."""
     residual_bits: Annotated[int, Field(ge=2, le=16)] = 8
     """Signed bits of the residual stream."""
-    residual_limit: PositiveFloat = 4.0
-    """The residual stream covers [-limit, limit): a power of two, which fixes its scale."""
+    residual_limit: PositiveFloat | tuple[PositiveFloat, ...] | Literal["auto"] = 4.0
+    """The residual stream covers [-limit, limit): a power of two, which fixes its scale. One for
+    the whole network, a list for the stem and every half, or ``auto``: found on training images
+    before step 3."""
     pad: Literal["minus1", "zero"] = "minus1"
     """Padding of the binary 3x3 convolutions: -1 (one bit wide) or 0."""
     first_last_bits: Annotated[int, Field(ge=2, le=8)] = 8
-    """Weight bits of the first convolution and of the classifier."""
+    """Weight bits of the first convolution, the classifier and the real 1x1 convolutions."""
+    input_bits: Annotated[int, Field(ge=2, le=16)] = 8
+    """Bits of an image's values, which lie on a grid of 2^-8, or coarser with fewer bits."""
+    input_signed: bool = False
+    """Images reach from -1 to 1, as after their mean was taken off, instead of from 0 to 1."""
+    pooled_bits: Annotated[int, Field(ge=2, le=16)] | None = None
+    """Signed bits that the global mean is rounded down to; without, its sum stays exact, which
+    takes more bits the larger the last image is."""
 
-    @field_validator("image_size")
+    @model_validator(mode="before")
     @classmethod
-    def _whole_power(cls, value: int) -> int:
-        if value & (value - 1):
-            raise ValueError("must be a power of two (pad the images up to one)")
-        return value
+    def _of_architecture(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("arch", "blocks") not in ARCHITECTURES:
+            return data
+        if data.get("blocks", 4) != cls.model_fields["blocks"].default:
+            raise ValueError(f"blocks belongs to arch blocks, not to {data['arch']}")
+        return {**ARCHITECTURES[data["arch"]].defaults, **data}
 
     @field_validator("residual_limit")
     @classmethod
-    def _power(cls, value: float) -> float:
-        if math.frexp(value)[0] != 0.5:
-            raise ValueError("must be a power of two")
+    def _powers(cls, value: Any) -> Any:
+        if value != "auto":
+            for limit in value if isinstance(value, tuple) else (value,):
+                if math.frexp(limit)[0] != 0.5:
+                    raise ValueError("must be a power of two")
         return value
 
-    @field_validator("blocks")
-    @classmethod
-    def _fit(cls, value: Blocks, info: ValidationInfo) -> Blocks:
-        if isinstance(value, int) or not {"image_size", "width"} <= info.data.keys():
-            return value
-        if not value:
-            raise ValueError("must list at least one block")
-        size, width = info.data["image_size"], info.data["width"]
-        for number, block in enumerate(value, 1):
-            if block.width not in (width, 2 * width):
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        """Widths follow one another, averaged images are even, and every limit has its place."""
+        if self.arch == "blocks" and isinstance(self.blocks, tuple):
+            _check_blocks(self.blocks, self.width)
+        size = self.stem.size(self.image_size)
+        for number, half in enumerate(self.halves):
+            if half.stride == 2 and size % 2:
                 raise ValueError(
-                    f"block {number} has width {block.width}, but {width} channels enter it: "
-                    f"make it {width} or {2 * width}"
+                    f"half {number} cannot halve an image of {size}x{size} pixels; "
+                    "image_size must be a multiple of a larger power of two"
                 )
-            if block.stride == 2 and size == 1:
-                raise ValueError(f"block {number} cannot halve an image of 1x1 pixels")
-            size, width = size // block.stride, block.width
-        return value
+            if half.in_width % half.groups:
+                raise ValueError(f"half {number}: {half.in_width} channels in {half.groups} groups")
+            size //= half.stride
+        if isinstance(self.residual_limit, tuple):
+            places = 1 + len(self.halves)
+            if len(self.residual_limit) != places:
+                raise ValueError(
+                    f"residual_limit lists {len(self.residual_limit)} limits; the stem and the "
+                    f"{places - 1} halves need {places}"
+                )
+        return self
 
     @property
     def block_list(self) -> tuple[BlockConfig, ...]:
@@ -111,14 +151,40 @@ class ModelConfig(_Strict):
         return self.blocks
 
     @property
-    def final_size(self) -> int:
-        """Height and width in pixels behind the last block: a power of two."""
-        return self.image_size // math.prod(block.stride for block in self.block_list)
+    def stem(self) -> StemPlan:
+        """The first convolution."""
+        return ARCHITECTURES[self.arch].stem if self.arch in ARCHITECTURES else StemPlan()
 
     @property
-    def residual_scale(self) -> float:
-        """The value of one step of the residual grid."""
-        return math.ldexp(self.residual_limit, 1 - self.residual_bits)
+    def halves(self) -> tuple[HalfPlan, ...]:
+        """What follows the stem."""
+        if self.arch in ARCHITECTURES:
+            return tuple(ARCHITECTURES[self.arch].halves(self.width))
+        halves: list[HalfPlan] = []
+        width = self.width
+        for entry in self.block_list:
+            halves += block(width, entry.width, entry.stride)
+            width = entry.width
+        return tuple(halves)
+
+    @property
+    def final_size(self) -> int:
+        """Height and width in pixels behind the last half."""
+        strides = math.prod(half.stride for half in self.halves)
+        return self.stem.size(self.image_size) // strides
+
+    @property
+    def limits(self) -> tuple[float, ...]:
+        """Limit of the residual stream behind the stem and behind every half."""
+        if self.residual_limit == "auto":
+            raise ValueError("residual_limit is auto, and no images were seen yet")
+        if isinstance(self.residual_limit, tuple):
+            return self.residual_limit
+        return (self.residual_limit,) * (1 + len(self.halves))
+
+    def scale(self, limit: float) -> float:
+        """The value of one step of a residual grid."""
+        return math.ldexp(limit, 1 - self.residual_bits)
 
 
 class StageConfig(_Strict):
@@ -138,14 +204,39 @@ class TrainConfig(_Strict):
     shift: Annotated[int, Field(ge=0)] = 1
     """Augmentation: each image moves by up to this many pixels each way."""
     loss: Literal["distributional", "cross_entropy"] = "distributional"
-    """Of the two binary steps: KL divergence from the teacher's output, or the labels."""
+    """Of the binary steps: KL divergence from the teacher's output, or the labels."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Of the cross entropy, wherever it is the loss."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of an exponential moving average of the weights that replaces them at a step's end."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    """Arithmetic of the training, by Lightning's names; evaluation is always in float32."""
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads, 0 for PyTorch's choice. Sums, hence weights, depend on their number."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that load images, for image folders."""
     model: ModelConfig = ModelConfig()
-    teacher: StageConfig
+    teacher_from: str | None = None
+    """A teacher that exists: a checkpoint of hwgen, ``torchvision:NAME:WEIGHTS.pth``, or logits of
+    all training images in order (.npy). Without, the real-valued twin is trained first."""
+    teacher: StageConfig | None = None
+    """Training of the real-valued twin."""
     step1: StageConfig
+    """Binary activations, real weights."""
     step2: StageConfig
+    """Both binary, from step 1's weights."""
+    step3: StageConfig | None = None
+    """The hardware's arithmetic, from step 2's weights, norms frozen. Without, steps 1 and 2 train
+    in it already."""
+
+    @model_validator(mode="after")
+    def _one_teacher(self) -> Self:
+        if (self.teacher is None) == (self.teacher_from is None):
+            raise ValueError("give either teacher (to train one) or teacher_from, not both or none")
+        if self.model.residual_limit == "auto" and self.step3 is None:
+            raise ValueError("model.residual_limit auto needs step3, before which limits are found")
+        return self
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -207,8 +298,9 @@ def _valid_keys(model: type[BaseModel] = TrainConfig, prefix: str = "") -> list[
     keys: list[str] = []
     for name, field in model.model_fields.items():
         keys.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys += _valid_keys(field.annotation, f"{prefix}{name}.")
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                keys += _valid_keys(kind, f"{prefix}{name}.")
     return keys
 
 
@@ -223,8 +315,11 @@ def _explain(detail: Any, path: Path, overrides: Sequence[str]) -> str:
     if detail["type"] == "missing":
         return f"{where}: missing key {key!r}"
     message = detail["msg"].removeprefix("Value error, ")
+    if isinstance(detail["input"], dict | BaseModel):  # an error of several keys together
+        return f"{where}: {key + ': ' if key else ''}{message}"
     return f"{where}: {key}: {message}; got {detail['input']!r}"
 
 
 def _reaches(overridden: str, key: str) -> bool:
-    return key == overridden or key.startswith(f"{overridden}.")
+    """Whether an override is of the key, of a part of it, or of what holds it."""
+    return f"{key}.".startswith(f"{overridden}.") or f"{overridden}.".startswith(f"{key}.")

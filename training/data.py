@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -19,6 +20,15 @@ class Split:
 
     images: NDArray[np.float32]
     labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return torch.from_numpy(self.images[index]), int(self.labels[index])
+
+    def seeded(self, key: tuple[int, ...]) -> "Split":
+        return self
 
 
 @dataclass(frozen=True, slots=True)

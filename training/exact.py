@@ -16,8 +16,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from training.model import Branch, Half, ReActNet
-from training.quantizers import INPUT_BITS, WEIGHT_SCALE_BITS, RPReLU
+from training.config import ModelConfig
+from training.model import Branch, Half, Projection, ReActNet
+from training.quantizers import WEIGHT_SCALE_BITS, QuantConv2d, RPReLU
 
 FLOAT32_BITS = 24
 
@@ -25,34 +26,53 @@ FLOAT32_BITS = 24
 @torch.no_grad()
 def make_exact(net: ReActNet) -> None:
     """Round the norms, activations and the classifier's bias in place, for evaluation only."""
-    lsb = net.config.residual_scale
-    bits = net.config.residual_bits
-    stem_step = 2.0**-INPUT_BITS * net.stem.conv.quant_weight().scale.reshape(1)
-    _round_norm(net.stem.norm, stem_step, lsb, bits)
+    config, bits = net.config, net.config.residual_bits
+    _round_norm(
+        net.stem.norm, input_step(config) * _weight_step(net.stem.conv), config, net.stem.limit
+    )
     for module in net.modules():
         if isinstance(module, Branch):
-            _round_norm(module.norm, _weight_step(module), lsb, bits)
+            step = 1.0 if module.binary else config.scale(module.limit)
+            _round_norm(module.norm, step * _weight_step(module.conv), config, module.limit)
+        elif isinstance(module, Projection):
+            step = config.scale(module.limit)
+            _round_norm(module.norm, step * _weight_step(module.conv), config, module.limit)
         elif isinstance(module, Half):
-            _round_rprelu(module.act, lsb, bits)
-    step = lsb / net.config.final_size**2 * net.classifier.quant_weight().scale
+            before, behind = (config.scale(limit) for limit in module.limits)
+            lsb = min(before, behind)
+            _round_rprelu(module.act, lsb, bits + round(math.log2(max(before, behind) / lsb)))
+    step = pooled_step(net) * net.classifier.quant_weight().scale
     net.classifier.bias.copy_(torch.round(net.classifier.bias / step) * step)
+
+
+def input_step(config: ModelConfig) -> float:
+    """One step of the images' grid."""
+    return 2.0 ** (config.input_signed - config.input_bits)
+
+
+def pooled_step(net: ReActNet) -> float:
+    """One step of what the classifier reads."""
+    limit, bits = net.config.limits[-1], net.config.pooled_bits
+    if bits is None:
+        return net.config.scale(limit) / net.pool.divisor
+    return math.ldexp(limit, 1 - bits)
 
 
 @torch.no_grad()
 def logit_bits(net: ReActNet) -> int:
     """Bits that the largest possible logit needs in integers: exact in float32 up to 24."""
-    step = net.config.residual_scale / net.config.final_size**2
     weight = net.classifier.quant_weight()
-    largest = (weight.value.abs().sum(dim=1) * net.config.residual_limit).max()
+    largest = (weight.value.abs().sum(dim=1) * net.config.limits[-1]).max()
     largest += net.classifier.bias.abs().max()
-    return math.ceil(math.log2(float(largest / (step * weight.scale)) + 1))
+    return math.ceil(math.log2(float(largest / (pooled_step(net) * weight.scale)) + 1))
 
 
-def _weight_step(branch: Branch) -> Tensor:
-    """Per channel, the power of two of which the binary weight scale is a multiple: (M,)."""
-    scale = branch.conv.quant_weight().scale.reshape(-1)
-    _, exponent = torch.frexp(scale)
-    return torch.ldexp(torch.ones_like(scale), exponent - WEIGHT_SCALE_BITS)
+def _weight_step(conv: QuantConv2d) -> Tensor:
+    """Per channel, the largest power of two that the weights' scale is a multiple of: (M,)."""
+    mantissa, exponent = torch.frexp(conv.quant_weight().scale.reshape(-1))
+    digits = torch.round(mantissa * 2**WEIGHT_SCALE_BITS).to(torch.int64)
+    lowest = torch.bitwise_and(digits, -digits).to(mantissa.dtype)
+    return torch.ldexp(lowest, exponent - WEIGHT_SCALE_BITS)
 
 
 def _free_bits(b: Tensor, bits: int) -> Tensor:
@@ -66,8 +86,9 @@ def _odd_multiple(x: Tensor, step: Tensor) -> Tensor:
     return (2 * torch.floor(x / (2 * step)) + 1) * step
 
 
-def _round_norm(norm: nn.BatchNorm2d, x_step: Tensor, lsb: float, bits: int) -> None:
+def _round_norm(norm: nn.BatchNorm2d, x_step: Tensor, config: ModelConfig, limit: float) -> None:
     """Fold the statistics, then round: y = gain x + offset, x a multiple of x_step (M,)."""
+    lsb, bits = config.scale(limit), config.residual_bits
     assert norm.running_mean is not None
     assert norm.running_var is not None
     gain = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
@@ -82,7 +103,10 @@ def _round_norm(norm: nn.BatchNorm2d, x_step: Tensor, lsb: float, bits: int) -> 
 
 
 def _round_rprelu(act: RPReLU, lsb: float, bits: int) -> None:
-    """Round y = slope (x + before) + after for negative x + before, slope 1 else; x in LSB."""
+    """Round y = slope (x + before) + after for negative x + before, slope 1 else; x in LSB.
+
+    ``bits`` hold x / 2 and the grid that y goes to, both in LSB.
+    """
     slope = act.prelu.weight.double()
     before, after = act.before.double().flatten() / lsb, act.after.double().flatten() / lsb
     free = _free_bits(torch.maximum(before.abs(), after.abs()), bits + 1)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 
 from hwgen.errors import UserInputError
 from training import checkpoint as checkpoints
@@ -20,27 +21,48 @@ with quiet():
     from brevitas.export import export_qonnx
 
 OPSET = 18
+BATCH = 64
+MOST_IMAGES = 10_000
+"""Held-out images that travel with the network; of more, as many at equal distances."""
 
 
 def export(checkpoint: Path, out: Path) -> Path:
     """Write the QONNX network `out` (batch 1) and `out` with suffix .data.npz; return `out`.
 
     The archive holds images (N, C, H, W) float32, labels (N,), brevitas_logits (N, classes)
-    float32, and the scalars float_accuracy and brevitas_accuracy. Repeating writes equal bytes.
+    float32, and the scalars float_accuracy, where there was a real-valued twin, and
+    brevitas_accuracy. Repeating writes equal bytes.
     """
     trained = checkpoints.load(checkpoint)
-    _check_monotone(trained.net, checkpoint)
     held_out = DATASETS[trained.config.data]().held_out
+    count = min(MOST_IMAGES, len(held_out))
+    found = [held_out[i * len(held_out) // count] for i in range(count)]
+    images = torch.stack([image for image, _ in found])
+    labels = np.array([label for _, label in found], np.int64)
+    float_accuracy = trained.metrics.get("float_accuracy")
+    return write(trained.net, (images, labels), out, float_accuracy=float_accuracy, what=checkpoint)
+
+
+def write(
+    net: ReActNet,
+    data: tuple[torch.Tensor, NDArray[np.int64] | None],
+    out: Path,
+    *,
+    float_accuracy: float | None,
+    what: Path,
+) -> Path:
+    """Write a network and its verification data: images (N, C, H, W) and labels (N,), if known."""
+    _check_monotone(net, what)
+    images, labels = data
     with torch.no_grad():
-        logits = trained.net(torch.from_numpy(held_out.images)).numpy()
-    model = to_qonnx(trained.net)
-    arrays = {
-        "images": held_out.images,
-        "labels": held_out.labels,
-        "brevitas_logits": logits,
-        "float_accuracy": np.float64(trained.metrics["float_accuracy"]),
-        "brevitas_accuracy": np.mean(logits.argmax(axis=1) == held_out.labels),
-    }
+        logits = torch.cat([net(part) for part in torch.split(images, BATCH)]).numpy()
+    model = to_qonnx(net)
+    arrays: dict[str, Any] = {"images": images.numpy(), "brevitas_logits": logits}
+    if labels is not None:
+        arrays["labels"] = labels
+        arrays["brevitas_accuracy"] = np.mean(logits.argmax(axis=1) == labels)
+    if float_accuracy is not None:
+        arrays["float_accuracy"] = np.float64(float_accuracy)
     checkpoints.make_folder(out.parent)
     checkpoints.write_atomically(out, lambda path: path.write_bytes(model.SerializeToString()))
     checkpoints.write_atomically(out.with_suffix(".data.npz"), lambda path: _save(path, arrays))

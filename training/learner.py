@@ -12,12 +12,30 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.progress import Progress, TaskID
-from torch import Tensor
-from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from training.config import StageConfig, TrainConfig
+from training.config import TrainConfig
+from training.data import Dataset as Images
 from training.data import Split
 from training.model import ReActNet
+from training.stages import Stage
+
+STAGE_NAMES = ("teacher", "step1", "step2", "step3")
+
+
+class Indexed(Dataset[tuple[Tensor, int, int]]):
+    """Examples with their place in the set, by which saved answers are found."""
+
+    def __init__(self, examples: Split) -> None:
+        self.examples = examples
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+        image, label = self.examples[index]
+        return image, label, index
 
 
 class Learner(LightningModule):  # type: ignore[misc]
@@ -28,18 +46,20 @@ class Learner(LightningModule):  # type: ignore[misc]
     """
 
     def __init__(
-        self, net: ReActNet, teacher: ReActNet | None, config: TrainConfig, stage: int, data: Split
+        self,
+        net: ReActNet,
+        teacher: nn.Module | None,
+        config: TrainConfig,
+        stage: Stage,
+        data: Images,
     ) -> None:
         super().__init__()
         self.net = net
         self._teacher = (teacher,)  # in a tuple: no part of this module's state
         self._config = config
         self._stage = stage
-        self._data = TensorDataset(torch.from_numpy(data.images), torch.from_numpy(data.labels))
-
-    @property
-    def _settings(self) -> StageConfig:
-        return (self._config.teacher, self._config.step1, self._config.step2)[self._stage]
+        self._number = STAGE_NAMES.index(stage.name)
+        self._data = data
 
     def on_fit_start(self) -> None:
         """Bring the teacher to the student's device."""
@@ -47,45 +67,76 @@ class Learner(LightningModule):  # type: ignore[misc]
             if teacher is not None:
                 teacher.to(self.device).eval()
 
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
-        """Batches of images (N, C, S, S) and labels (N,), in an order that the epoch fixes."""
-        sampler: DistributedSampler[tuple[Tensor, ...]] = DistributedSampler(
-            self._data,
+    def on_train_epoch_start(self) -> None:
+        """Keep frozen norms in evaluation."""
+        if self._stage.frozen_norms:
+            self.net.freeze_norms()
+
+    def train_dataloader(self) -> DataLoader[tuple[Tensor, int, int]]:
+        """Batches of images (N, C, S, S), labels and places (N,), in an order the epoch fixes."""
+        key = (self._config.seed, self._number, self.trainer.current_epoch)
+        data = Indexed(self._data.train.seeded(key))
+        sampler: DistributedSampler[tuple[Tensor, int, int]] = DistributedSampler(
+            data,
             num_replicas=self.trainer.world_size,
             rank=self.trainer.global_rank,
-            seed=self._config.seed + self._stage,
+            seed=self._config.seed + self._number,
         )
+        return self._loader(data, sampler)
+
+    def val_dataloader(self) -> DataLoader[tuple[Tensor, int, int]]:
+        """The held-out images, which are only watched."""
+        data = Indexed(self._data.held_out)
+        sampler: DistributedSampler[tuple[Tensor, int, int]] = DistributedSampler(
+            data, self.trainer.world_size, self.trainer.global_rank, shuffle=False
+        )
+        return self._loader(data, sampler)
+
+    def _loader(self, data: Indexed, sampler: Any) -> DataLoader[tuple[Tensor, int, int]]:
         return DataLoader(
-            self._data,
+            data,
             batch_size=self._config.batch_size,
             sampler=sampler,
+            num_workers=self._config.workers,
             generator=torch.Generator(),  # else it draws a seed, unused, from the global one
         )
 
     def training_step(self, batch: list[Tensor], batch_index: int) -> Tensor:
-        """Loss of one batch of shifted images."""
-        images, labels = batch
-        key = [self._config.seed, self._stage, self.global_step, self.global_rank]
+        """Loss of one batch of augmented images."""
+        images, labels, places = batch
+        key = [self._config.seed, self._number, self.global_step, self.global_rank]
         images = shifted(images, self._config.shift, np.random.default_rng(key))
         logits = self.net(images)
+        loss = self._loss(logits, images, labels, places)
+        self.log("loss", loss, on_step=False, on_epoch=True, sync_dist=True)
+        return loss
+
+    def _loss(self, logits: Tensor, images: Tensor, labels: Tensor, places: Tensor) -> Tensor:
+        """Distance from the teacher's distribution, or from the labels."""
         (teacher,) = self._teacher
         if teacher is None or self._config.loss == "cross_entropy":
-            return F.cross_entropy(logits, labels)
+            return F.cross_entropy(logits, labels, label_smoothing=self._config.label_smoothing)
         with torch.no_grad():
-            target = F.log_softmax(teacher(images), dim=1)
+            target = F.log_softmax(teacher(images, places).float(), dim=1)
         return F.kl_div(
-            F.log_softmax(logits, dim=1), target, reduction="batchmean", log_target=True
+            F.log_softmax(logits.float(), dim=1), target, reduction="batchmean", log_target=True
         )
+
+    def validation_step(self, batch: list[Tensor], batch_index: int) -> None:
+        """Count right answers for the logs."""
+        images, labels, _ = batch
+        right = (self.net(images).argmax(dim=1) == labels).float().mean()
+        self.log("accuracy", right, sync_dist=True, batch_size=len(labels))
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Bring the latent weights and slopes back into their ranges."""
         self.net.clamp_()
 
     def configure_optimizers(self) -> Any:
-        """Adam; weight decay on convolution and classifier weights only; linear decay to 0."""
-        settings = self._settings
-        weights = [p for p in self.net.parameters() if p.ndim in (2, 4)]
-        others = [p for p in self.net.parameters() if p.ndim not in (2, 4)]
+        """Adam; weight decay on convolution weights only; linear decay to 0."""
+        settings = self._stage.settings
+        weights = [p for p in self.net.parameters() if p.ndim == 4]
+        others = [p for p in self.net.parameters() if p.ndim != 4]
         groups: list[dict[str, Any]] = [
             {"params": weights, "weight_decay": settings.weight_decay},
             {"params": others},

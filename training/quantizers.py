@@ -36,9 +36,6 @@ __all__ = [
     "residual_quant",
 ]
 
-INPUT_BITS = 8
-"""Images in [0, 1] become unsigned integers on a grid of 2^-8: 0..255, so white is 255/256."""
-
 WEIGHT_SCALE_BITS = 4
 """Significant bits kept of a binary weight's scale. The norm behind the convolution takes up the
 rounding (3 % at most), and p * scale is exact in float32 for every dot product |p| < 2^20."""
@@ -181,10 +178,13 @@ def floor_quant(bits: int, limit: float) -> nn.Module:
     return quantiser
 
 
-def input_quant() -> nn.Module:
-    """Quantiser of the images: unsigned, on a grid of 2^-INPUT_BITS."""
+def input_quant(bits: int, signed: bool) -> nn.Module:
+    """Quantiser of the images: [0, 1) or [-1, 1) on a grid of 2^-8; fewer bits are coarser."""
     quantiser: nn.Module = QuantIdentity(
-        act_quant=UnsignedGridQuant, bit_width=INPUT_BITS, min_val=0.0, max_val=1.0
+        act_quant=SignedGridQuant if signed else UnsignedGridQuant,
+        bit_width=bits,
+        min_val=-1.0 if signed else 0.0,
+        max_val=1.0,
     )
     return quantiser
 

@@ -1,7 +1,8 @@
-"""Training in three stages: a real-valued teacher, binary activations, then binary weights too.
+"""Training in stages: a real-valued teacher, binary activations, binary weights, the hardware.
 
-What a run leaves in its folder: checkpoint.pt (the trained network), metrics.json, and resume/
-(the state after the last epoch of each stage, for `--resume`).
+What a run leaves in its folder: checkpoint.pt (the trained network), metrics.json, logs/ (loss,
+rate and accuracy of every epoch, as CSV and for TensorBoard), and resume/ (the state after the
+last epoch of each stage, for `--resume`).
 """
 
 import json
@@ -16,25 +17,31 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import nn
 
 from hwgen.errors import UserInputError
 from training import checkpoint
+from training.calibrate import calibrate
 from training.config import ModelConfig, TrainConfig, load_config
 from training.data import DATASETS, Dataset, Split
 from training.exact import FLOAT32_BITS, logit_bits, make_exact
 from training.learner import Bar, EpochCheckpoint, Learner
-from training.model import Precision, ReActNet
+from training.model import ReActNet
 from training.quiet import quiet
+from training.stages import Stage, stages_of
+from training.teacher import Teacher, load_teacher
 
-__all__ = ["TrainResult", "accuracy", "load_config", "train"]
+__all__ = ["TrainResult", "accuracy", "is_main_process", "load_config", "train", "write_metrics"]
 
-STAGES = ("teacher", "step 1", "step 2")
-PRECISIONS = (Precision.FLOAT, Precision.BINARY_ACTIVATIONS, Precision.BINARY)
+CALIBRATION_IMAGES = 512
+EVALUATION_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +58,38 @@ class _Run:
     data: Dataset
     folder: Path
     devices: int
+    nodes: int
 
-    def latest(self, stage: int) -> Path:
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return stages_of(self.config)
+
+    def latest(self, stage: Stage) -> Path:
         """State after the last whole epoch of a stage."""
-        return self.folder / f"stage{stage}.ckpt"
+        return self.folder / f"{stage.name}.ckpt"
 
-    def finished(self, stage: int) -> Path:
+    def finished(self, stage: Stage) -> Path:
         """Weights and figures of a finished stage."""
-        return self.folder / f"stage{stage}.pt"
+        return self.folder / f"{stage.name}.pt"
 
-    def epochs(self, stage: int) -> int:
-        return (self.config.teacher, self.config.step1, self.config.step2)[stage].epochs
+    @property
+    def logs(self) -> Path:
+        """Curves for people."""
+        return self.folder.parent / "logs"
 
 
-def train(config: TrainConfig, out: Path, resume: bool = False, devices: int = 1) -> TrainResult:
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A finished stage."""
+
+    stage: Stage
+    net: ReActNet
+    figures: dict[str, float]
+
+
+def train(
+    config: TrainConfig, out: Path, resume: bool = False, devices: int = 1, nodes: int = 1
+) -> TrainResult:
     """Train the network of `config` into folder `out`; `resume` continues an interrupted run.
 
     Ctrl-C at any moment loses the current epoch at most, and a continued run arrives at the same
@@ -72,56 +97,93 @@ def train(config: TrainConfig, out: Path, resume: bool = False, devices: int = 1
     """
     data = DATASETS[config.data]()
     _check_shapes(config.model, data)
-    run = _Run(config, data, out / "resume", devices)
+    teacher = None
+    if config.teacher_from is not None:
+        teacher = load_teacher(config.teacher_from, len(data.train), data.num_classes)
+    run = _Run(config, data, out / "resume", devices, nodes)
     _prepare(run, out, resume)
+    done: list[_Done] = []
     with _calm(config.threads), _progress() as progress:
-        task = progress.add_task(STAGES[0], total=sum(run.epochs(i) for i in range(3)))
-        nets: list[ReActNet] = []
-        figures: list[dict[str, float]] = []
-        for stage in range(3):
-            net, figure = _stage(run, stage, nets, progress, task)
-            nets.append(net)
-            figures.append(figure)
-    net = nets[-1].eval()
+        total = sum(stage.settings.epochs for stage in run.stages)
+        task = progress.add_task(run.stages[0].name, total=total)
+        for stage in run.stages:
+            done.append(_stage(run, stage, done, teacher, progress, task))
+            if stage.name == "teacher":
+                teacher = Teacher(done[-1].net)
+    net = done[-1].net.eval()
     make_exact(net)
-    metrics = {
-        "float_accuracy": figures[0]["accuracy"],
-        "step1_accuracy": figures[1]["accuracy"],
-        "brevitas_accuracy": accuracy(net, data.held_out),
-        "logits_exact": logit_bits(net) <= FLOAT32_BITS,
-        "seconds": round(sum(figure["seconds"] for figure in figures), 1),
-        "seed": config.seed,
-        "config": config.model_dump(mode="json"),
-    }
-    result = TrainResult(out / "checkpoint.pt", metrics)
-    if rank_zero_only.rank == 0:
-        checkpoint.save(result.checkpoint, net, config, metrics)
-        text = json.dumps(metrics, indent=2) + "\n"
-        checkpoint.write_atomically(out / "metrics.json", lambda path: path.write_text(text))
+    result = TrainResult(out / "checkpoint.pt", _metrics(run, done, net))
+    if is_main_process():
+        learned = config.model_copy(update={"model": net.config})
+        checkpoint.save(result.checkpoint, net, learned, result.metrics)
+        write_metrics(result)
     return result
+
+
+def is_main_process() -> bool:
+    """Whether this process, of those that train together, speaks and writes files."""
+    return int(rank_zero_only.rank) == 0
+
+
+def write_metrics(result: TrainResult) -> None:
+    """Write metrics.json beside the checkpoint."""
+    text = json.dumps(result.metrics, indent=2) + "\n"
+    path = result.checkpoint.with_name("metrics.json")
+    checkpoint.write_atomically(path, lambda temporary: temporary.write_text(text))
+
+
+def _metrics(run: _Run, done: list[_Done], net: ReActNet) -> dict[str, Any]:
+    """Accuracies of every stage on the held-out images, and what they cost."""
+    named = {entry.stage.name: entry.figures["accuracy"] for entry in done}
+    metrics: dict[str, Any] = {}
+    if "teacher" in named:
+        metrics["float_accuracy"] = named["teacher"]
+    metrics["step1_accuracy"] = named["step1"]
+    if "step3" in named:
+        metrics["float_binarised_accuracy"] = named["step2"]
+    return metrics | {
+        "brevitas_accuracy": accuracy(net, run.data.held_out),
+        "logits_exact": logit_bits(net) <= FLOAT32_BITS,
+        "seconds": round(sum(entry.figures["seconds"] for entry in done), 1),
+        "seed": run.config.seed,
+        "config": run.config.model_dump(mode="json"),
+    }
 
 
 @torch.no_grad()
 def accuracy(net: ReActNet, split: Split) -> float:
     """Share of images classified rightly, 0 to 1."""
-    classes = net.eval()(torch.from_numpy(split.images)).argmax(dim=1)
-    return float((classes == torch.from_numpy(split.labels)).double().mean())
+    net.eval()
+    right = 0
+    for start in range(0, len(split), EVALUATION_BATCH):
+        found = [split[i] for i in range(start, min(start + EVALUATION_BATCH, len(split)))]
+        classes = net(torch.stack([image for image, _ in found])).argmax(dim=1)
+        right += int((classes == torch.tensor([label for _, label in found])).sum())
+    return right / len(split)
 
 
 def _stage(
-    run: _Run, stage: int, nets: list[ReActNet], progress: Progress, task: Any
-) -> tuple[ReActNet, dict[str, float]]:
-    """Run, continue or load one stage: its network and {"accuracy", "seconds"}."""
-    net = _initial(run.config, stage, nets)
+    run: _Run,
+    stage: Stage,
+    done: list[_Done],
+    teacher: nn.Module | None,
+    progress: Progress,
+    task: Any,
+) -> _Done:
+    """Run, continue or load one stage."""
+    net = _initial(run, stage, done)
     if run.finished(stage).exists():
-        done = torch.load(run.finished(stage), weights_only=True)
-        net.load_state_dict(done["state_dict"])
-        progress.advance(task, run.epochs(stage))
-        return net, done["figures"]
+        found = torch.load(run.finished(stage), weights_only=True)
+        net.load_state_dict(found["state_dict"])
+        progress.advance(task, stage.settings.epochs)
+        return _Done(stage, net, found["figures"])
     saver = EpochCheckpoint(run.latest(stage))
-    bar = Bar(progress, task, STAGES[stage], done=sum(run.epochs(i) for i in range(stage)))
-    trainer = _trainer(run, run.epochs(stage), [saver, bar])
-    learner = Learner(net, nets[0] if nets else None, run.config, stage, run.data.train)
+    before = sum(entry.stage.settings.epochs for entry in done)
+    callbacks = [Bar(progress, task, stage.name, before), LearningRateMonitor("epoch")]
+    if run.config.ema:
+        callbacks.append(EMAWeightAveraging(decay=run.config.ema))
+    trainer = _trainer(run, stage, [*callbacks, saver])
+    learner = Learner(net, teacher, run.config, stage, run.data)
     _fit(trainer, learner, run.latest(stage) if run.latest(stage).exists() else None)
     net.cpu()
     figures = {"accuracy": accuracy(net, run.data.held_out), "seconds": saver.seconds}
@@ -129,30 +191,50 @@ def _stage(
         content = {"state_dict": net.state_dict(), "figures": figures}
         path = run.finished(stage)
         checkpoint.write_atomically(path, lambda temporary: torch.save(content, temporary))
-    return net, figures
+    return _Done(stage, net, figures)
 
 
-def _initial(config: TrainConfig, stage: int, nets: list[ReActNet]) -> ReActNet:
-    """Network at the start of a stage: fresh weights, or for step 2 those of step 1."""
+def _initial(run: _Run, stage: Stage, done: list[_Done]) -> ReActNet:
+    """Network at the start of a stage: fresh weights, or those of the stage before."""
+    model = run.config.model
+    if stage.exact and model.residual_limit == "auto":
+        train = run.data.train
+        count = min(CALIBRATION_IMAGES, len(train))
+        images = torch.stack([train[i * len(train) // count][0] for i in range(count)])
+        model = model.model_copy(update={"residual_limit": calibrate(done[-1].net, images)})
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed + stage)
-        net = ReActNet(config.model, PRECISIONS[stage])
-    if PRECISIONS[stage] is Precision.BINARY:
-        net.load_state_dict(nets[-1].state_dict())
+        torch.manual_seed(run.config.seed + run.stages.index(stage))
+        net = ReActNet(model, stage.precision, stage.exact)
+    if stage.continues:
+        net.load_state_dict(done[-1].net.state_dict())
     return net
 
 
-def _trainer(run: _Run, epochs: int, callbacks: list[Callback]) -> Trainer:
+def _loggers(run: _Run, stage: Stage) -> list[Any]:
+    """CSV and TensorBoard, in a folder of their own for every start of a stage."""
+    starts = len(list(run.logs.glob(f"csv/{stage.name}*")))
+    name = stage.name if starts == 0 else f"{stage.name}-resumed{starts}"
+    return [
+        CSVLogger(run.logs, name="csv", version=name),
+        TensorBoardLogger(run.logs, name="tensorboard", version=name),
+    ]
+
+
+def _trainer(run: _Run, stage: Stage, callbacks: list[Callback]) -> Trainer:
     try:
         return Trainer(
-            max_epochs=epochs,
+            max_epochs=stage.settings.epochs,
             accelerator=run.config.accelerator,
             devices=run.devices,
-            strategy="ddp" if run.devices > 1 else "auto",
+            num_nodes=run.nodes,
+            precision=run.config.precision,
+            strategy="ddp" if run.devices * run.nodes > 1 else "auto",
             callbacks=callbacks,
             deterministic=True,
             default_root_dir=run.folder,
-            logger=False,
+            logger=_loggers(run, stage),
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -183,11 +265,13 @@ def _fit(trainer: Trainer, learner: Learner, state: Path | None) -> None:
 def _prepare(run: _Run, out: Path, resume: bool) -> None:
     """Make the folders; start afresh, or check that the state there is of the same run."""
     checkpoint.make_folder(out)
-    if rank_zero_only.rank != 0:
+    if not is_main_process():
         return
     path = run.folder / "config.json"
     if run.folder.exists() and not (resume and path.exists()):
         shutil.rmtree(run.folder)
+    if run.logs.exists() and not run.folder.exists():
+        shutil.rmtree(run.logs)
     checkpoint.make_folder(run.folder)
     now = run.config.model_dump(mode="json")
     if path.exists():

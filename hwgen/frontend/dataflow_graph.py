@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from finn.transformation.fpgadataflow.convert_to_hw.binary_matrix_vector_activation import (
     InferBinaryMatrixVectorActivation,
 )
@@ -23,7 +24,6 @@ from finn.transformation.fpgadataflow.convert_to_hw.quantized_matrix_vector_acti
 )
 from finn.transformation.fpgadataflow.convert_to_hw.thresholding import InferThresholdingLayer
 from finn.transformation.fpgadataflow.minimize_accumulator_width import MinimizeAccumulatorWidth
-from finn.transformation.fpgadataflow.minimize_weight_bit_width import MinimizeWeightBitWidth
 from onnx import helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
@@ -59,7 +59,7 @@ def steps() -> Iterator[Step]:
         InferConvInpGen(),
         InferConcatLayer(),
         InferDuplicateStreamsLayer(),
-        MinimizeWeightBitWidth(),
+        MinimizeWeights(),
         MinimizeAccumulators(),
         InferDataTypes(),
         GiveUniqueNodeNames(),
@@ -112,6 +112,29 @@ class InferGlobalSum(Transformation):  # type: ignore[misc]
             model.graph.node.insert(index, pool)
             model.graph.node.remove(node)
         return model, False
+
+
+class MinimizeWeights(Transformation):  # type: ignore[misc]
+    """FINN's MinimizeWeightBitWidth, with two bits where it finds BIPOLAR for thresholds -1 and 0.
+
+    It takes that for the smallest type of -1 and then stops, since 0 does not fit.
+    """
+
+    def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
+        """Set the weight type of every node that has weights or thresholds."""
+        for node in model.graph.node:
+            op = getCustomOp(node)
+            if node.op_type == "Thresholding" and self.only_minus1_and_0(model, node.input[1]):
+                op.set_nodeattr("weightDataType", "INT2")
+                model.set_tensor_datatype(node.input[1], DataType["INT2"])
+            elif hasattr(op, "minimize_weight_bit_width"):
+                op.minimize_weight_bit_width(model)
+        return model, False
+
+    def only_minus1_and_0(self, model: ModelWrapper, name: str) -> bool:
+        """Whether no other threshold occurs, and -1 does."""
+        thresholds = np.asarray(model.get_initializer(name))
+        return bool(thresholds.min() == -1 and thresholds.max() <= 0)
 
 
 class MinimizeAccumulators(Transformation):  # type: ignore[misc]

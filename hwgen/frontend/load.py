@@ -22,7 +22,7 @@ QUANTISERS = ("Quant", "BipolarQuant")
 UNARY = ("Add", "Sub", "Mul", "Div", "BatchNormalization", "PRelu", "Relu", "LeakyRelu")
 PASS = ("Identity", "Flatten", "Reshape", "Squeeze", "Dropout")
 LINEAR = ("Conv", "Gemm", "MatMul")
-OTHER = ("Pad", "ReduceMean", "GlobalAveragePool", "AveragePool", "Concat", "Constant")
+OTHER = ("Pad", "ReduceMean", "ReduceSum", "GlobalAveragePool", "AveragePool", "Concat", "Constant")
 SUPPORTED = QUANTISERS + UNARY + PASS + LINEAR + OTHER
 
 

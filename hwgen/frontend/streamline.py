@@ -37,6 +37,7 @@ def streamline(model: ModelWrapper) -> IntegerGraph:
         "Conv": walk.convolve,
         "Pad": walk.pad,
         "ReduceMean": walk.pool,
+        "ReduceSum": walk.pool,
         "GlobalAveragePool": walk.pool,
         "AveragePool": walk.average_pool,
         "Concat": walk.concat,
@@ -65,7 +66,22 @@ class _Operators(Quantisers, Products):
         stream = self.streams[streams[0]]
         if any(stream.pads):
             raise fail(node, "it stands between a Pad and its convolution")
+        factor = self.power_of_two(node)
+        if factor is not None and not stream.pending:
+            grid = replace(stream.grid, scale=stream.grid.scale * factor)
+            self.streams[node.output[0]] = replace(stream, grid=grid)
+            return
         self.streams[node.output[0]] = replace(stream, pending=(*stream.pending, node))
+
+    def power_of_two(self, node: onnx.NodeProto) -> np.float32 | None:
+        """What a Mul or Div by one power of two multiplies with: exact, so the scale takes it."""
+        value = next((v for v in map(self.constant, node.input) if v is not None), None)
+        if node.op_type not in ("Mul", "Div") or value is None or value.size != 1:
+            return None
+        number = np.float32(value.reshape(-1)[0])
+        if np.frexp(number)[0] != 0.5:
+            return None
+        return number if node.op_type == "Mul" else np.float32(1) / number
 
     def join(self, node: onnx.NodeProto) -> Stream:
         """Add of two integer streams of one scale."""
@@ -110,9 +126,9 @@ class _Operators(Quantisers, Products):
         self.streams[node.output[0]] = Stream(out, shape, lo, hi, first.grid)
 
     def pool(self, node: onnx.NodeProto) -> None:
-        """Global average: an integer sum; the division goes into the scale."""
+        """Global average or sum: an integer sum; the division goes into the scale."""
         stream = self.settled(node, node.input[0])
-        if node.op_type == "ReduceMean":
+        if node.op_type in ("ReduceMean", "ReduceSum"):
             axes = self.constant(node.input[1]) if len(node.input) > 1 else None
             listed = attributes_of(node).get("axes", []) if axes is None else axes
             if sorted(int(a) % 4 for a in listed) != [2, 3]:
@@ -120,7 +136,8 @@ class _Operators(Quantisers, Products):
         pixels = stream.shape[1] * stream.shape[2]
         lo, hi = stream.lo * pixels, stream.hi * pixels
         out, shape = self.emit.global_sum(stream.name, stream.shape, lo, hi)
-        grid = Grid(stream.grid.scale / np.float32(pixels))
+        divisor = 1 if node.op_type == "ReduceSum" else pixels
+        grid = Grid(stream.grid.scale / np.float32(divisor))
         if stream.binary:
             raise fail(node, "pooling of binary tensors is not supported")
         self.streams[node.output[0]] = Stream(out, shape, lo, hi, grid)

@@ -6,6 +6,7 @@ from torch import nn
 from training.config import ModelConfig
 from training.exact import make_exact
 from training.model import Half, Precision, ReActNet
+from training.quantizers import RSign
 
 REDUCING = [{"width": 12}, {"width": 24, "stride": 2}, {"width": 24, "stride": 2}]
 """Blocks behind 6 channels: doubling, doubling and halving, halving."""
@@ -26,12 +27,19 @@ def random_net(seed: int = 0, **config: object) -> ReActNet:
                 module.running_mean.normal_(std=0.1)
                 module.running_var.uniform_(0.05, 2.0)
             elif isinstance(module, Half):
-                module.sign.bias.normal_(std=0.5)
+                if isinstance(module.sign, RSign):
+                    module.sign.bias.normal_(std=0.5)
                 module.act.before.normal_(std=0.3)
                 module.act.after.normal_(std=0.3)
                 module.act.prelu.weight.uniform_(-0.1, 0.6)
     net.clamp_()
     return net
+
+
+def step_of(net: ReActNet) -> float:
+    """One step of the residual grid, which is the same everywhere."""
+    (limit,) = set(net.config.limits)
+    return net.config.scale(limit)
 
 
 def images(count: int = 16, channels: int = 1, size: int = 8) -> torch.Tensor:
@@ -81,10 +89,10 @@ def test_a_halved_shortcut_is_a_quarter_of_the_sum_rounded_down(bits: int):
     shortcuts = [r for r in record(net, "shortcut", images(8, 1, 16)) if r[0].shape != r[1].shape]
     assert len(shortcuts) == 2
     for x, y in shortcuts:
-        level = (x.numpy() / net.config.residual_scale).astype(np.int64)
+        level = (x.numpy() / step_of(net)).astype(np.int64)
         n, c, h, w = level.shape
         sums = level.reshape(n, c, h // 2, 2, w // 2, 2).sum(axis=(3, 5))
-        np.testing.assert_array_equal(y.numpy() / net.config.residual_scale, sums // 4)
+        np.testing.assert_array_equal(y.numpy() / step_of(net), sums // 4)
 
 
 def test_doubling_joins_two_branches_on_one_shortcut_and_activates_all():
@@ -147,7 +155,10 @@ def test_unary_chains_are_monotone_per_channel():
             scale = half.branch.conv.quant_weight().scale.reshape(1, 8, 1, 1)
             for chain, x in (
                 (lambda x, h=half: h.branch.quant(h.branch.norm(x)), ramp * scale),
-                (lambda x, h=half: h.quant(h.act(x)), ramp * net.config.residual_scale),
+                (
+                    lambda x, h=half: h.quant(h.act(x)),
+                    ramp * step_of(net),
+                ),
             ):
                 out = chain(x)
                 steps = torch.diff(out, dim=0)
@@ -193,7 +204,7 @@ def test_logits_are_exact_integers_times_their_scale(bits: int, blocks: object):
         single, double = net(images()), net.double()(images().double())
     assert torch.equal(single.double(), double)
     pixels = net.config.final_size**2
-    grid = net.config.residual_scale / pixels * net.classifier.quant_weight().scale.item()
+    grid = step_of(net) / pixels * net.classifier.quant_weight().scale.item()
     assert torch.equal(double / grid, torch.round(double / grid))
 
 
