@@ -143,7 +143,11 @@ def fastest(graph: QuantGraph, board: Board) -> Foldings:
     rates = search.rates()
 
     def problems(rate: int) -> list[str]:
-        flow, _ = plan(graph, board, search.least(rate), board.clock_mhz)
+        chosen = search.least(rate)
+        layers = (layer.resources(chosen[layer.name]) for layer in graph.layers)
+        if found := shortfalls(sum(layers, Resources()), board):
+            return found  # without FIFOs already, whose analysis takes long where cycles are many
+        flow, _ = plan(graph, board, chosen, board.clock_mhz)
         return shortfalls(flow.resources, board)
 
     low, high = 0, len(rates) - 1

@@ -40,10 +40,11 @@ FPGADATAFLOW = "finn.custom_op.fpgadataflow"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A named transformation of the model."""
+    """A named transformation of the model; ``renames`` says that tensors change their names."""
 
     name: str
     apply: Callable[[ModelWrapper], ModelWrapper]
+    renames: bool = False
 
 
 def steps() -> Iterator[Step]:
@@ -66,7 +67,8 @@ def steps() -> Iterator[Step]:
         GiveReadableTensorNames(),
     )
     for transformation in transformations:
-        yield Step(type(transformation).__name__, _applying(transformation))
+        renames = isinstance(transformation, GiveUniqueNodeNames | GiveReadableTensorNames)
+        yield Step(type(transformation).__name__, _applying(transformation), renames)
 
 
 def _applying(transformation: Transformation) -> Callable[[ModelWrapper], ModelWrapper]:

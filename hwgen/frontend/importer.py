@@ -21,7 +21,7 @@ from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.general import GiveUniqueNodeNames
 
 from hwgen.engine import EngineRun, interpret
-from hwgen.errors import UserInputError
+from hwgen.errors import MismatchError, UserInputError
 from hwgen.frontend import compare
 from hwgen.frontend.dataflow_graph import require_hardware, steps
 from hwgen.frontend.load import consistent, load
@@ -35,13 +35,17 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What the frontend found: the meaning, and the models FINN can go on with."""
+    """What the frontend found: the meaning, and the models FINN can go on with.
+
+    ``values`` are all tensors of ``dataflow`` for ``images``.
+    """
 
     graph: QuantGraph
     imported: ModelWrapper
     streamlined: ModelWrapper
     dataflow: ModelWrapper
     images: NDArray[np.float32]
+    values: compare.Values
 
 
 def input_shape(path: Path) -> tuple[int, int, int]:
@@ -78,23 +82,55 @@ def import_model(
     frames = _frames(model, images, scaling.input_scale)
     values = compare.execute(model, frames)
     compare.require_grid("streamline", floats, values, integer.equals)
-    for step in steps():
-        say(step.name)
-        with compare.quiet():
-            model = step.apply(model)
-        after = compare.execute(model, frames)
-        compare.require_same(step.name, values, after)
-        out_before, out_after = list(values)[-1], list(after)[-1]
-        compare.require_same(
-            step.name, {"output": values[out_before]}, {"output": after[out_after]}
-        )
-        values = after
+    model, values = _to_hardware(model, frames, values, say)
     require_hardware(model)
     say("quant graph")
     graph = to_quant_graph(model, path.stem, scaling)
     ours = interpret(graph, quantise_input(graph, images))
     compare.require_integers("quant graph", values, ours)
-    return Imported(graph, original, integer.model, model, images)
+    return Imported(graph, original, integer.model, model, images, values)
+
+
+def _to_hardware(
+    model: ModelWrapper, frames: NDArray[np.float32], values: compare.Values, say: Say
+) -> tuple[ModelWrapper, compare.Values]:
+    """FINN's transformations: the hardware graph, and its tensors for ``frames``.
+
+    All tensors are compared once, with those before the first step; a difference is then traced
+    to its step by comparing after every one.
+    """
+    try:
+        return _apply_steps(model, frames, values, say, every=False)
+    except MismatchError:
+        _apply_steps(model, frames, values, say, every=True)
+        raise
+
+
+def _apply_steps(
+    model: ModelWrapper,
+    frames: NDArray[np.float32],
+    values: compare.Values,
+    say: Say,
+    *,
+    every: bool,
+) -> tuple[ModelWrapper, compare.Values]:
+    """Apply all steps to a copy, comparing before tensors are renamed and at the end, or always."""
+    model = ModelWrapper(model.model, make_deepcopy=True)
+    listed = list(steps())
+    for index, step in enumerate(listed):
+        say(step.name)
+        with compare.quiet():
+            model = step.apply(model)
+        last = index + 1 == len(listed)
+        if every or last or listed[index + 1].renames:
+            after = compare.execute(model, frames)
+            names = list(values)[-1], list(after)[-1]
+            if not step.renames:
+                compare.require_same(step.name, values, after)
+            outputs = ({"output": v[n]} for v, n in zip((values, after), names, strict=True))
+            compare.require_same(step.name, *outputs)
+            values = after
+    return model, values
 
 
 def fold(imported: Imported, foldings: Mapping[str, Folding]) -> ModelWrapper:
@@ -111,9 +147,7 @@ def fold(imported: Imported, foldings: Mapping[str, Folding]) -> ModelWrapper:
             if key in op.get_nodeattr_types():
                 op.set_nodeattr(key, value)
     frames = _frames(model, imported.images, imported.graph.scaling.input_scale)
-    compare.require_same(
-        "folding", compare.execute(imported.dataflow, frames), compare.execute(model, frames)
-    )
+    compare.require_same("folding", imported.values, compare.execute(model, frames))
     return model
 
 

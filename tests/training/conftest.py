@@ -14,6 +14,7 @@ TINY = (
     "teacher.epochs=1",
     "step1.epochs=2",
     "step2.epochs=2",
+    "step3.epochs=1",
 )
 
 

@@ -63,7 +63,7 @@ def test_unknown_override_is_reported_as_such():
         ("model.arch=reactnet-20", "model: blocks belongs to arch blocks, not to reactnet-20"),
         ("model.residual_limit=[1.0, 2.0]", "lists 2 limits; the stem and the 6 halves need 7"),
         ("model.residual_limit=[1.0, 3.0]", "model.residual_limit: must be a power of two"),
-        ("model.residual_limit=auto", "residual_limit auto needs step3"),
+        ("step3=null", "residual_limit auto needs step3"),
         ("teacher_from=x.npy", "either teacher .* or teacher_from"),
         ("ema=1.0", "ema: .*less than 1"),
         ("model.residual_limit=3.0", "model.residual_limit: must be a power of two"),

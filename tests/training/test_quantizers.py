@@ -72,5 +72,11 @@ def test_residual_quantiser_rounds_half_to_even_and_saturates(bits: int):
 
 def test_images_become_unsigned_bytes_over_256():
     x = torch.arange(17) / 16
-    got = input_quant()(x)
+    got = input_quant(8, signed=False)(x)
     assert torch.equal(got, torch.clamp(torch.arange(17) * 16, max=255) / 256)
+
+
+def test_signed_images_lie_on_the_same_grid_with_one_bit_more():
+    x = torch.arange(-300, 301) / 256
+    got = input_quant(9, signed=True)(x)
+    assert torch.equal(got * 256, (x * 256).clamp(-256, 255))

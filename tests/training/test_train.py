@@ -1,3 +1,4 @@
+import csv
 import json
 import signal
 from pathlib import Path
@@ -12,9 +13,10 @@ from training import checkpoint
 from training.data import digits
 from training.learner import EpochCheckpoint, shifted
 from training.quantizers import RPReLU
+from training.stages import stages_of
 from training.train import TrainResult, accuracy, train
 
-from .conftest import tiny_config
+from .conftest import TINY, tiny_config
 
 
 def weights(result: TrainResult) -> dict[str, torch.Tensor]:
@@ -72,7 +74,12 @@ def test_metrics_hold_the_figures_of_every_stage(tiny_run: TrainResult):
     assert metrics["seed"] == 0
     assert metrics["seconds"] > 0
     assert metrics["logits_exact"] is True
-    for key in ("float_accuracy", "step1_accuracy", "brevitas_accuracy"):
+    for key in (
+        "float_accuracy",
+        "step1_accuracy",
+        "float_binarised_accuracy",
+        "brevitas_accuracy",
+    ):
         assert 0 <= metrics[key] <= 1
 
 
@@ -102,7 +109,7 @@ def test_training_does_not_disturb_the_global_generator(tmp_path: Path):
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-@pytest.mark.parametrize("epoch", [1, 2, 3, 4])
+@pytest.mark.parametrize("epoch", [1, 2, 4, 5, 6])
 @pytest.mark.parametrize("saved", [True, False])
 def test_ctrl_c_then_resume_arrives_at_the_same_weights(
     tiny_run: TrainResult,
@@ -123,10 +130,10 @@ def test_ctrl_c_then_resume_arrives_at_the_same_weights(
 
 def test_resume_does_not_repeat_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as patch:
-        interrupt_after(patch, 4, saved=True)  # teacher 1, step 1 of 2, step 2 at 1 of 2
+        interrupt_after(patch, 4, saved=True)  # teacher 1, step 1 at 2 of 2, step 2 at 1 of 2
         with pytest.raises(KeyboardInterrupt):
             train(tiny_config(), tmp_path)
-    interrupt_after(monkeypatch, 2, saved=True)  # only one epoch is left: never reached
+    interrupt_after(monkeypatch, 3, saved=True)  # two epochs are left: never reached
     train(tiny_config(), tmp_path, resume=True)
 
 
@@ -151,6 +158,83 @@ def test_leftovers_of_an_unknown_run_are_not_resumed(tiny_run: TrainResult, tmp_
     other = train(tiny_config("seed=9"), tmp_path)
     (tmp_path / "resume" / "config.json").unlink()  # a fresh start was interrupted here
     assert_same_weights(tiny_run, train(tiny_config(), other.checkpoint.parent, resume=True))
+
+
+def test_step3_keeps_the_statistics_of_step2(tiny_run: TrainResult):
+    folder = tiny_run.checkpoint.parent / "resume"
+    before, after = (
+        torch.load(folder / f"{name}.pt", weights_only=True)["state_dict"]
+        for name in ("step2", "step3")
+    )
+    statistics = [key for key in before if "running" in key]
+    assert statistics
+    assert all(torch.equal(before[key], after[key]) for key in statistics)
+    assert not torch.equal(before["classifier.weight"], after["classifier.weight"])
+
+
+def test_limits_are_found_before_step3_and_kept_with_the_network(tiny_run: TrainResult):
+    model = checkpoint.load(tiny_run.checkpoint).config.model
+    assert len(model.limits) == 3
+    assert tiny_run.metrics["config"]["model"]["residual_limit"] == "auto"
+
+
+def test_without_step3_the_grids_are_there_from_step_1(tmp_path: Path):
+    overrides = ("step3=null", "model.residual_limit=2.0", "step1.epochs=1", "step2.epochs=1")
+    base = [entry for entry in TINY if not entry.startswith("step3")]
+    result = train(tiny_config(*overrides, base=base), tmp_path)
+    assert "float_binarised_accuracy" not in result.metrics
+    stages = [stage.exact for stage in stages_of(tiny_config(*overrides, base=base))]
+    assert stages == [False, True, True]
+
+
+def test_curves_are_logged_for_every_stage(tiny_run: TrainResult):
+    logs = tiny_run.checkpoint.parent / "logs"
+    for stage, epochs in (("teacher", 1), ("step1", 2), ("step2", 2), ("step3", 1)):
+        with (logs / "csv" / stage / "metrics.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert sum(bool(row["loss"]) for row in rows) == epochs
+        assert sum(bool(row["accuracy"]) for row in rows) == epochs
+        assert list((logs / "tensorboard" / stage).glob("events.out.tfevents.*"))
+
+
+def test_an_existing_teacher_takes_the_place_of_the_twin(tiny_run: TrainResult, tmp_path: Path):
+    images = torch.from_numpy(digits().train.images)
+    logits = tmp_path / "logits.npy"
+    with torch.no_grad():
+        np.save(logits, checkpoint.load(tiny_run.checkpoint).net(images).numpy())
+    base = [entry for entry in TINY if not entry.startswith("teacher")]
+    found = []
+    for teacher in (tiny_run.checkpoint, logits):  # the same answers by either way
+        overrides = (f"teacher_from={teacher}", "teacher=null", "shift=0")
+        result = train(tiny_config(*overrides, base=base), tmp_path / teacher.stem)
+        assert "float_accuracy" not in result.metrics
+        found.append(weights(result))
+    assert all(torch.allclose(found[0][key], found[1][key], atol=1e-2) for key in found[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none.pt", "no such checkpoint"),
+        ("none.npy", "not a readable .npy file"),
+        ("wrong.npy", r"a finite float array \(1437, 10\) is needed"),
+        ("torchvision:resnet34:none.pth", "torchvision"),
+        ("torchvision:resnet34", "torchvision"),
+    ],
+)
+def test_bad_teachers_are_user_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
+):
+    monkeypatch.chdir(tmp_path)
+    np.save("wrong.npy", np.zeros((3, 10), np.float32))
+    base = [entry for entry in TINY if not entry.startswith("teacher")]
+    with pytest.raises(UserInputError, match=message):
+        train(tiny_config(f"teacher_from={name}", "teacher=null", base=base), tmp_path / "run")
+
+
+def test_an_average_of_the_weights_can_replace_them(tiny_run: TrainResult, tmp_path: Path):
+    averaged = weights(train(tiny_config("ema=0.5"), tmp_path))
+    assert any(not torch.equal(averaged[key], value) for key, value in weights(tiny_run).items())
 
 
 def test_cross_entropy_and_no_shift_train(tmp_path: Path):
