@@ -27,7 +27,8 @@ from training.architectures import (
     block,
 )
 
-DEFAULT_CONFIG = Path(__file__).parent / "configs" / "digits.yaml"
+CONFIGS = Path(__file__).parent / "configs"
+DEFAULT_CONFIG = CONFIGS / "digits.yaml"
 
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -253,8 +254,13 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def load_config(path: Path | None, overrides: Sequence[str]) -> TrainConfig:
-    """Read a YAML file (None: the default network) and apply "key.sub=value" overrides."""
+    """Read a YAML file and apply "key.sub=value" overrides.
+
+    Without a file it is the default network's; a bare name is that of a file in configs/.
+    """
     path = path or DEFAULT_CONFIG
+    if not path.suffix and not path.exists() and path.name == str(path):
+        path = CONFIGS / f"{path}.yaml"
     data = _read_yaml(path)
     for override in overrides:
         _override(data, override)
@@ -269,7 +275,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
     except OSError as error:
-        raise UserInputError(f"{path}: cannot read the configuration: {error.strerror}") from None
+        known = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.yaml")))
+        raise UserInputError(
+            f"{path}: cannot read the configuration: {error.strerror}; these come along: {known}"
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserInputError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(data, dict):

@@ -10,6 +10,7 @@ WARNINGS = (
     "Named tensors and all their associated APIs",  # Brevitas drops tensor names in each layer
     "brevitas.fx is deprecated",  # Brevitas, of its own module
     "The '.*dataloader' does not have many workers",  # Lightning: the images are in memory
+    r"Found \d+ module\(s\) in eval mode",  # Lightning: norms that step 3 freezes on purpose
     "The number of training batches .* is smaller than the logging interval",  # no logger is used
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning, of a PyTorch type
 )

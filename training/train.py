@@ -207,6 +207,8 @@ def _initial(run: _Run, stage: Stage, done: list[_Done]) -> ReActNet:
         net = ReActNet(model, stage.precision, stage.exact)
     if stage.continues:
         net.load_state_dict(done[-1].net.state_dict())
+    if stage.frozen_norms:
+        net.freeze_norms()
     return net
 
 

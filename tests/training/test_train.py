@@ -1,6 +1,8 @@
 import csv
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -292,3 +294,15 @@ def test_default_config_reaches_its_accuracy(tmp_path: Path, seed: int):
     result = train(load_config(None, [f"seed={seed}"]), tmp_path)
     assert result.metrics["brevitas_accuracy"] >= 0.97
     assert result.metrics["logits_exact"]
+
+
+@pytest.mark.slow
+def test_two_processes_train_together(tmp_path: Path):
+    sets = [word for entry in (*TINY, "accelerator=cpu") for word in ("--set", entry)]
+    command = [str(Path(sys.executable).with_name("hwgen")), "train", "--out", "run"]
+    command += ["--devices", "2", "--no-reference", *sets]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stderr.count("held-out accuracy") == 1  # one of the processes speaks
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert 0 <= metrics["brevitas_accuracy"] <= 1
