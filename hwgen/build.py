@@ -25,10 +25,6 @@ GENERATED = ("rtl", "reference", "driver", "project", "intermediate_models")
 EXAMPLES = 4  # frames that the driver carries to try itself
 
 
-GENERATED = ("rtl", "reference", "driver", "project", "intermediate_models")
-EXAMPLES = 4  # frames that the driver carries to try itself
-
-
 @dataclass(frozen=True, slots=True)
 class Built:
     """A build folder and the hardware in it."""

@@ -75,6 +75,8 @@ def _flow(
         ]
         fires = _fire(len(schedule.emit), inputs, frames, interval)
         yield stage, fires, arrivals
+        for stream in dataflow.into(stage.name):
+            del arrivals[stream.name]  # read by this stage alone; long frames need the memory
         made = np.tile(np.diff(schedule.emit, prepend=0), frames)
         emitted = np.repeat(fires, made) + schedule.latency
         for stream in dataflow.out_of(stage.name):
