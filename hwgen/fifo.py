@@ -73,13 +73,13 @@ def _flow(
             (schedule.need_of(stream.sink_port), arrivals[stream.name])
             for stream in dataflow.into(stage.name)
         ]
-        fires = _fire(len(schedule.emit), inputs, frames, interval)
+        fires = _fire(schedule.firings, inputs, frames, interval)
         yield stage, fires, arrivals
         for stream in dataflow.into(stage.name):
             del arrivals[stream.name]  # read by this stage alone; long frames need the memory
-        made = np.tile(np.diff(schedule.emit, prepend=0), frames)
-        emitted = np.repeat(fires, made) + schedule.latency
         for stream in dataflow.out_of(stage.name):
+            made = np.tile(np.diff(schedule.emit_of(stream.source_port), prepend=0), frames)
+            emitted = np.repeat(fires, made) + schedule.latency
             # one cycle through the FIFO; deep bypasses in block RAM take two, but wait far longer
             arrivals[stream.name] = emitted + 1
 

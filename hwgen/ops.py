@@ -80,3 +80,30 @@ def average_pool(x: IntArray, *, kernel: int) -> IntArray:
 def concat(*xs: IntArray) -> IntArray:
     """The channels of all inputs, pixel by pixel, the first input's first."""
     return np.concatenate(xs, axis=3)
+
+
+def max_pool(x: IntArray, *, kernel: int, stride: int, pad: int) -> IntArray:
+    """Largest of every kernel x kernel patch, by channel; padding never wins."""
+    lowest = int(np.iinfo(np.int64).min)
+    taps = window(x, kernel=kernel, stride=stride, pad=pad, pad_value=lowest)
+    n, h, w, _ = taps.shape
+    largest: IntArray = taps.reshape(n, h, w, kernel**2, x.shape[3]).max(axis=3)
+    return largest
+
+
+def border_bias(x: IntArray, *, bias: IntArray, rows: IntArray, columns: IntArray) -> IntArray:
+    """Bias by the classes of a pixel's row and column: bias (classes, C), rows (H), columns (W)."""
+    across = columns[-1] + 1
+    total: IntArray = x + bias[rows[:, None] * across + columns[None, :]]
+    return total
+
+
+def split(x: IntArray, *, outputs: int) -> tuple[IntArray, ...]:
+    """The channels in equal parts, one part for every output."""
+    return tuple(np.split(x, outputs, axis=3))
+
+
+def top_k(x: IntArray, *, k: int) -> IntArray:
+    """Places of the k largest channels, largest first, the lower place first among equals."""
+    order: IntArray = np.argsort(-x, axis=3, kind="stable")[..., :k]
+    return order

@@ -196,14 +196,30 @@ class StageConfig(_Strict):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
 
 
+class AugmentConfig(_Strict):
+    """What happens to training images by chance."""
+
+    shift: Annotated[int, Field(ge=0)] = 0
+    """Each image moves by up to this many pixels each way."""
+    flip: bool = False
+    """Half of the images are mirrored, left to right."""
+    jitter: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Brightness, contrast and saturation change by up to this share."""
+    crop: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of image folders: least share of an image's area that a random part of it has."""
+
+
 class TrainConfig(_Strict):
     """A whole training run."""
 
-    data: Literal["digits"] = "digits"
+    data: str = "digits"
+    """digits, shapes, mnist, fashion-mnist, cifar10, cifar100, folder, or package.module:Name of a
+    data set of torchvision's kind."""
+    data_folder: Path | None = None
+    """Where the files of the data set are; digits and shapes need none."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     batch_size: PositiveInt = 64
-    shift: Annotated[int, Field(ge=0)] = 1
-    """Augmentation: each image moves by up to this many pixels each way."""
+    augment: AugmentConfig = AugmentConfig()
     loss: Literal["distributional", "cross_entropy"] = "distributional"
     """Of the binary steps: KL divergence from the teacher's output, or the labels."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hwgen.errors import UserInputError
 from training import checkpoint as checkpoints
-from training.data import DATASETS
+from training.data import load_dataset, stacked
 from training.model import ReActNet
 from training.quantizers import RPReLU
 from training.quiet import quiet
@@ -34,11 +34,9 @@ def export(checkpoint: Path, out: Path) -> Path:
     brevitas_accuracy. Repeating writes equal bytes.
     """
     trained = checkpoints.load(checkpoint)
-    held_out = DATASETS[trained.config.data]().held_out
-    count = min(MOST_IMAGES, len(held_out))
-    found = [held_out[i * len(held_out) // count] for i in range(count)]
-    images = torch.stack([image for image, _ in found])
-    labels = np.array([label for _, label in found], np.int64)
+    config = trained.config
+    data = load_dataset(config.data, config.data_folder, config.model.image_size)
+    images, labels = stacked(data.held_out, MOST_IMAGES)
     float_accuracy = trained.metrics.get("float_accuracy")
     return write(trained.net, (images, labels), out, float_accuracy=float_accuracy, what=checkpoint)
 

@@ -15,9 +15,10 @@ from rich.progress import Progress, TaskID
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from training.augment import augment
 from training.config import TrainConfig
 from training.data import Dataset as Images
-from training.data import Split
+from training.data import Examples
 from training.model import ReActNet
 from training.stages import Stage
 
@@ -27,7 +28,7 @@ STAGE_NAMES = ("teacher", "step1", "step2", "step3")
 class Indexed(Dataset[tuple[Tensor, int, int]]):
     """Examples with their place in the set, by which saved answers are found."""
 
-    def __init__(self, examples: Split) -> None:
+    def __init__(self, examples: Examples) -> None:
         self.examples = examples
 
     def __len__(self) -> int:
@@ -105,7 +106,7 @@ class Learner(LightningModule):  # type: ignore[misc]
         """Loss of one batch of augmented images."""
         images, labels, places = batch
         key = [self._config.seed, self._number, self.global_step, self.global_rank]
-        images = shifted(images, self._config.shift, np.random.default_rng(key))
+        images = augment(images, self._config.augment, np.random.default_rng(key))
         logits = self.net(images)
         loss = self._loss(logits, images, labels, places)
         self.log("loss", loss, on_step=False, on_epoch=True, sync_dist=True)
@@ -145,20 +146,6 @@ class Learner(LightningModule):  # type: ignore[misc]
         steps = int(self.trainer.estimated_stepping_batches)
         decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 - step / steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": decay, "interval": "step"}}
-
-
-def shifted(images: Tensor, most: int, rng: np.random.Generator) -> Tensor:
-    """Move each image (N, C, H, W) by up to `most` pixels each way; zeros come in at the border."""
-    if most == 0:
-        return images
-    count, _, height, width = images.shape
-    offsets = torch.from_numpy(rng.integers(0, 2 * most + 1, size=(2, count)))
-    rows = offsets[0, :, None] + torch.arange(height)  # (N, H)
-    columns = offsets[1, :, None] + torch.arange(width)  # (N, W)
-    moved = F.pad(images, [most] * 4)[
-        torch.arange(count)[:, None, None], :, rows[:, :, None], columns[:, None, :]
-    ]  # (N, H, W, C)
-    return moved.permute(0, 3, 1, 2).contiguous()
 
 
 class EpochCheckpoint(Callback):  # type: ignore[misc]

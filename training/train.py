@@ -30,7 +30,7 @@ from hwgen.errors import UserInputError
 from training import checkpoint
 from training.calibrate import calibrate
 from training.config import ModelConfig, TrainConfig, load_config
-from training.data import DATASETS, Dataset, Split
+from training.data import Dataset, Examples, load_dataset, stacked
 from training.exact import FLOAT32_BITS, logit_bits, make_exact
 from training.learner import Bar, EpochCheckpoint, Learner
 from training.model import ReActNet
@@ -95,7 +95,9 @@ def train(
     Ctrl-C at any moment loses the current epoch at most, and a continued run arrives at the same
     weights as an uninterrupted one on the same machine.
     """
-    data = DATASETS[config.data]()
+    data = load_dataset(
+        config.data, config.data_folder, config.model.image_size, crop=config.augment.crop
+    )
     _check_shapes(config.model, data)
     teacher = None
     if config.teacher_from is not None:
@@ -151,7 +153,7 @@ def _metrics(run: _Run, done: list[_Done], net: ReActNet) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def accuracy(net: ReActNet, split: Split) -> float:
+def accuracy(net: ReActNet, split: Examples) -> float:
     """Share of images classified rightly, 0 to 1."""
     net.eval()
     right = 0
@@ -198,9 +200,7 @@ def _initial(run: _Run, stage: Stage, done: list[_Done]) -> ReActNet:
     """Network at the start of a stage: fresh weights, or those of the stage before."""
     model = run.config.model
     if stage.exact and model.residual_limit == "auto":
-        train = run.data.train
-        count = min(CALIBRATION_IMAGES, len(train))
-        images = torch.stack([train[i * len(train) // count][0] for i in range(count)])
+        images, _ = stacked(run.data.train, CALIBRATION_IMAGES)
         model = model.model_copy(update={"residual_limit": calibrate(done[-1].net, images)})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.config.seed + run.stages.index(stage))
@@ -300,8 +300,8 @@ def _same_config(before: Any, now: dict[str, Any], out: Path) -> None:
 
 def _check_shapes(model: ModelConfig, data: Dataset) -> None:
     given = {
-        "in_channels": data.train.images.shape[1],
-        "image_size": data.train.images.shape[2],
+        "in_channels": data.shape[0],
+        "image_size": data.shape[1],
         "num_classes": data.num_classes,
     }
     for key, value in given.items():

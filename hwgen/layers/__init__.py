@@ -5,12 +5,16 @@ from __future__ import annotations
 from hwgen.errors import UnsupportedError
 from hwgen.layers.add import Add
 from hwgen.layers.base import FinnNode, Layer
+from hwgen.layers.border_bias import BorderBias
 from hwgen.layers.concat import Concat
 from hwgen.layers.fork import Fork
 from hwgen.layers.global_sum import GlobalSum
+from hwgen.layers.max_pool import MaxPool
 from hwgen.layers.mvau import IntMvau, XnorMvau
 from hwgen.layers.pool import AveragePool
+from hwgen.layers.split import Split
 from hwgen.layers.threshold import Threshold
+from hwgen.layers.top_k import TopK
 from hwgen.layers.width_converter import WidthConverter
 from hwgen.layers.window import Window
 
@@ -19,13 +23,17 @@ __all__ = [
     "KINDS",
     "Add",
     "AveragePool",
+    "BorderBias",
     "Concat",
     "FinnNode",
     "Fork",
     "GlobalSum",
     "IntMvau",
     "Layer",
+    "MaxPool",
+    "Split",
     "Threshold",
+    "TopK",
     "WidthConverter",
     "Window",
     "XnorMvau",
@@ -35,11 +43,15 @@ __all__ = [
 KINDS: tuple[type[Layer], ...] = (
     Add,
     AveragePool,
+    BorderBias,
     Concat,
     Fork,
     GlobalSum,
     IntMvau,
+    MaxPool,
+    Split,
     Threshold,
+    TopK,
     WidthConverter,
     Window,
     XnorMvau,
@@ -50,12 +62,21 @@ FROM_FINN: dict[str, type[Layer]] = {op: kind for kind in KINDS for op in kind.f
 
 def from_finn(node: FinnNode) -> Layer:
     """Turn a FINN hardware layer into ours, or raise ``UnsupportedError`` that names the node."""
-    op_type = node.op_type
-    if op_type == "MVAU" and node.attributes.get("binaryXnorMode"):
-        op_type = "MVAU:xnor"
+    op_type = _kind(node)
     if op_type not in FROM_FINN:
         raise UnsupportedError(
             f"node {node.name}: FINN layer {node.op_type} has no kernel here; "
             f"supported: {', '.join(sorted(FROM_FINN))}"
         )
     return FROM_FINN[op_type].from_finn(node)
+
+
+def _kind(node: FinnNode) -> str:
+    """The operator, told apart where one FINN operator is several of our kinds."""
+    if node.op_type == "MVAU" and node.attributes.get("binaryXnorMode"):
+        return "MVAU:xnor"
+    if node.op_type == "Pool" and node.attributes.get("Function") == "MaxPool":
+        return "Pool:max"
+    if node.op_type == "ElementwiseAdd" and node.constants:
+        return "ElementwiseAdd:constant"
+    return node.op_type

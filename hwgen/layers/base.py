@@ -50,9 +50,9 @@ class Schedule:
     """What a kernel does in one frame, firing by firing; one firing takes one cycle.
 
     A firing is one cycle in which the kernel is not stalled, so the layer's initiation interval
-    is ``len(emit)``, or its input beats where those are more. All counts are cumulative beats
-    since the start of the frame. ``emit`` holds for every output alike; ``need`` and ``free`` hold
-    for every input alike, or have a row for every input.
+    is ``firings``, or its input beats where those are more. All counts are cumulative beats
+    since the start of the frame. ``need`` and ``free`` hold for every input alike, or have a row
+    for every input; ``emit`` likewise for outputs.
 
     need:    input beats that must have arrived before firing i.
     free:    input beats whose buffer space is given back by firing i.
@@ -70,7 +70,12 @@ class Schedule:
     @property
     def cycles(self) -> int:
         """The initiation interval in cycles a frame."""
-        return max(len(self.emit), int(np.max(self.free[..., -1])))
+        return max(self.firings, int(np.max(self.free[..., -1])))
+
+    @property
+    def firings(self) -> int:
+        """Firings a frame."""
+        return int(self.emit.shape[-1])
 
     def need_of(self, port: int) -> IntArray:
         """``need`` of one input."""
@@ -79,6 +84,10 @@ class Schedule:
     def free_of(self, port: int) -> IntArray:
         """``free`` of one input."""
         return self.free if self.free.ndim == 1 else self.free[port]
+
+    def emit_of(self, port: int) -> IntArray:
+        """``emit`` of one output."""
+        return self.emit if self.emit.ndim == 1 else self.emit[port]
 
 
 Parameter = int | str | tuple[int, ...]

@@ -26,10 +26,12 @@ def one_port_luts(width: int, depth: int) -> float:
     return width * (ceil(depth / 64) + (ceil(log2(depth / 256)) if depth > 256 else 0))
 
 
+BLOCK_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
+
+
 def block_rams(width: int, depth: int) -> float:
-    """Blocks of 36 kbit: as halves of 36 by 512, or whole ones of 72 by 512."""
-    rows = ceil(depth / 512)
-    return min(0.5 * ceil(width / 36) * rows, ceil(width / 72) * rows)
+    """Blocks of 36 kbit: halves of them in their best shape, 36 bits by 512 to 1 by 16,384."""
+    return min(0.5 * ceil(width / w) * ceil(depth / d) for w, d in BLOCK_SHAPES)
 
 
 def rom(width: int, depth: int) -> Resources:

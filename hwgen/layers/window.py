@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import log2
 from typing import ClassVar, Self
 
 import numpy as np
@@ -133,9 +134,11 @@ class Window(Layer):
         _, w, c = self.input.shape
         width = folding.simd * self.input.dtype.bits
         depth = self.buffer_rows * w * (c // folding.simd)
+        counters = 22 + 7 * log2(depth)
         if depth * width > 8192 and depth > 256:  # as sliding_window.sv decides
-            return Resources(lut=70, ff=60 + width, bram36=block_rams(width, depth))
-        return Resources(lut=60 + ram_luts(width, depth), ff=40 + width)
+            blocks = block_rams(width, depth)
+            return Resources(lut=counters, ff=30 + 4 * log2(depth), bram36=blocks)
+        return Resources(lut=counters + ram_luts(width, depth), ff=24 + 4 * log2(depth) + width)
 
     def rtl(self, folding: Folding) -> RtlInstance:
         """Instantiate sliding_window.sv."""

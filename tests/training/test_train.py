@@ -12,8 +12,9 @@ import torch
 
 from hwgen.errors import UserInputError
 from training import checkpoint
-from training.data import digits
-from training.learner import EpochCheckpoint, shifted
+from training.augment import shifted
+from training.data import load_dataset
+from training.learner import EpochCheckpoint
 from training.quantizers import RPReLU
 from training.stages import stages_of
 from training.train import TrainResult, accuracy, train
@@ -48,7 +49,7 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, epochs: int, saved: bool) -
 
 
 def test_split_is_fixed_stratified_and_disjoint():
-    data, again = digits(), digits()
+    data, again = load_dataset("digits", None, 8), load_dataset("digits", None, 8)
     assert data.train.images.shape == (1437, 1, 8, 8)
     assert data.held_out.images.shape == (360, 1, 8, 8)
     assert data.held_out.images.dtype == np.float32
@@ -89,7 +90,10 @@ def test_checkpoint_is_plain_tensors_and_gives_the_reported_accuracy(tiny_run: T
     content = torch.load(tiny_run.checkpoint, weights_only=True)
     assert content["version"] == checkpoint.VERSION
     loaded = checkpoint.load(tiny_run.checkpoint)
-    assert accuracy(loaded.net, digits().held_out) == tiny_run.metrics["brevitas_accuracy"]
+    assert (
+        accuracy(loaded.net, load_dataset("digits", None, 8).held_out)
+        == tiny_run.metrics["brevitas_accuracy"]
+    )
     slopes = [m.prelu.weight for m in loaded.net.modules() if isinstance(m, RPReLU)]
     assert all((slope >= 0).all() for slope in slopes)
 
@@ -200,14 +204,14 @@ def test_curves_are_logged_for_every_stage(tiny_run: TrainResult):
 
 
 def test_an_existing_teacher_takes_the_place_of_the_twin(tiny_run: TrainResult, tmp_path: Path):
-    images = torch.from_numpy(digits().train.images)
+    images = torch.from_numpy(load_dataset("digits", None, 8).train.images)
     logits = tmp_path / "logits.npy"
     with torch.no_grad():
         np.save(logits, checkpoint.load(tiny_run.checkpoint).net(images).numpy())
     base = [entry for entry in TINY if not entry.startswith("teacher")]
     found = []
     for teacher in (tiny_run.checkpoint, logits):  # the same answers by either way
-        overrides = (f"teacher_from={teacher}", "teacher=null", "shift=0")
+        overrides = (f"teacher_from={teacher}", "teacher=null", "augment.shift=0")
         result = train(tiny_config(*overrides, base=base), tmp_path / teacher.stem)
         assert "float_accuracy" not in result.metrics
         found.append(weights(result))
@@ -240,7 +244,7 @@ def test_an_average_of_the_weights_can_replace_them(tiny_run: TrainResult, tmp_p
 
 
 def test_cross_entropy_and_no_shift_train(tmp_path: Path):
-    result = train(tiny_config("loss=cross_entropy", "shift=0", "step2.epochs=1"), tmp_path)
+    result = train(tiny_config("loss=cross_entropy", "augment.shift=0", "step2.epochs=1"), tmp_path)
     assert result.checkpoint.exists()
 
 
