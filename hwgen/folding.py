@@ -189,7 +189,7 @@ def to_config(graph: QuantGraph, foldings: Mapping[str, Folding]) -> dict[str, d
             config[layer.name] = {key: values[key] for key in keys}
     for name, carrier in graph.fused:
         if name.startswith("FMPadding"):
-            config[name] = {"SIMD": foldings[carrier].simd}
+            config[name] = {"SIMD": max(foldings[carrier].simd, foldings[carrier].pe)}
     return config
 
 

@@ -18,10 +18,12 @@ from finn.transformation.fpgadataflow.convert_to_hw.elementwise_binary_operation
     InferElementwiseBinaryOperation,
 )
 from finn.transformation.fpgadataflow.convert_to_hw.fm_padding import InferFMPadding
+from finn.transformation.fpgadataflow.convert_to_hw.label_select import InferLabelSelectLayer
 from finn.transformation.fpgadataflow.convert_to_hw.pool import InferPool
 from finn.transformation.fpgadataflow.convert_to_hw.quantized_matrix_vector_activation import (
     InferQuantizedMatrixVectorActivation,
 )
+from finn.transformation.fpgadataflow.convert_to_hw.split import InferSplitLayer
 from finn.transformation.fpgadataflow.convert_to_hw.thresholding import InferThresholdingLayer
 from finn.transformation.fpgadataflow.minimize_accumulator_width import MinimizeAccumulatorWidth
 from onnx import helper
@@ -47,7 +49,7 @@ class Step:
     renames: bool = False
 
 
-def steps() -> Iterator[Step]:
+def steps(streamlined: ModelWrapper) -> Iterator[Step]:
     """The transformations in the only order that works; the graph stays executable throughout."""
     transformations: tuple[Transformation, ...] = (
         InferGlobalSum(),
@@ -59,9 +61,12 @@ def steps() -> Iterator[Step]:
         InferPool(),  # to Im2Col and Pool
         InferConvInpGen(),
         InferConcatLayer(),
+        InferSplitLayer(),
+        InferLabelSelectLayer(),
         InferDuplicateStreamsLayer(),
         MinimizeWeights(),
         MinimizeAccumulators(),
+        KeepSums(streamlined),
         InferDataTypes(),
         GiveUniqueNodeNames(),
         GiveReadableTensorNames(),
@@ -137,6 +142,31 @@ class MinimizeWeights(Transformation):  # type: ignore[misc]
         """Whether no other threshold occurs, and -1 does."""
         thresholds = np.asarray(model.get_initializer(name))
         return bool(thresholds.min() == -1 and thresholds.max() <= 0)
+
+
+class KeepSums(Transformation):  # type: ignore[misc]
+    """Gives sums with constants the types that streamlining found for them.
+
+    FINN derives them from the types of their operands, which are wider: a popcount with what zero
+    padding adds stays within 0..K, and an offset that a pool is given is taken off again.
+    """
+
+    def __init__(self, streamlined: ModelWrapper) -> None:
+        super().__init__()
+        self.types = {
+            node.output[0]: streamlined.get_tensor_datatype(node.output[0])
+            for node in streamlined.graph.node
+            if node.op_type == "Add" and streamlined.get_initializer(node.input[1]) is not None
+        }
+
+    def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
+        """Set attribute and annotation."""
+        for node in model.graph.node:
+            dtype = self.types.get(node.output[0])
+            if node.op_type == "ElementwiseAdd" and dtype is not None:
+                getCustomOp(node).set_nodeattr("out_dtype", dtype.name)
+                model.set_tensor_datatype(node.output[0], dtype)
+        return model, False
 
 
 class MinimizeAccumulators(Transformation):  # type: ignore[misc]

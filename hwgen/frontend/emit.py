@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from hwgen.quant import IntArray, IntType
 Shape = tuple[int, int, int, int]
 GENERAL = "qonnx.custom_op.general"
 OPSET = 18
+GENERAL_OPS = ("MultiThreshold", "Im2Col", "XnorPopcountMatMul", "QuantAvgPool2d", "MaxPoolNHWC")
 
 
 @dataclass(slots=True)
@@ -40,7 +42,7 @@ class Emitter:
         """Append a node with one output; custom operators carry qonnx's domain."""
         name = f"{op}_{sum(n.op_type == op for n in self.nodes)}"
         out = f"{name}_out"
-        if op in ("MultiThreshold", "Im2Col", "XnorPopcountMatMul", "QuantAvgPool2d"):
+        if op in GENERAL_OPS:
             attributes["domain"] = GENERAL
         self.nodes.append(helper.make_node(op, inputs, [out], name=name, **attributes))
         self.shapes[out], self.types[out] = shape, dtype
@@ -75,16 +77,8 @@ class Emitter:
         self, source: str, shape: Shape, kernel: int, stride: int, pad: int
     ) -> tuple[str, Shape]:
         """Pad with integer 0 (bit 0 means -1) and Im2Col; nothing for a 1x1 kernel of stride 1."""
-        n, h, w, c = shape
-        if pad:
-            shape = (n, h + 2 * pad, w + 2 * pad, c)
-            inputs = [
-                source,
-                self.constant("pads", np.array([pad] * 4, np.int64)),
-                self.constant("pad_value", np.zeros((), np.float32)),
-                self.constant("axes", np.array([1, 2], np.int64)),
-            ]
-            source = self.node("Pad", inputs, shape, self.types[source], mode="constant")
+        source, shape = self.pad(source, shape, pad)
+        n, _, _, c = shape
         if kernel == 1 and stride == 1:
             return source, shape
         _, h, w, _ = shape
@@ -102,6 +96,20 @@ class Emitter:
         )
         return name, out
 
+    def pad(self, source: str, shape: Shape, pad: int) -> tuple[str, Shape]:
+        """Integer 0 around the image."""
+        if not pad:
+            return source, shape
+        n, h, w, c = shape
+        shape = (n, h + 2 * pad, w + 2 * pad, c)
+        inputs = [
+            source,
+            self.constant("pads", np.array([pad] * 4, np.int64)),
+            self.constant("pad_value", np.zeros((), np.float32)),
+            self.constant("axes", np.array([1, 2], np.int64)),
+        ]
+        return self.node("Pad", inputs, shape, self.types[source], mode="constant"), shape
+
     def xnor(self, source: str, shape: Shape, bits: IntArray) -> tuple[str, str]:
         """XnorPopcountMatMul with weight bits (K, M); popcounts out."""
         matrix = self.constant("weights", bits.astype(np.float32), DataType["BINARY"])
@@ -116,21 +124,75 @@ class Emitter:
         dtype = _finn(IntType.holding(-bound, bound))
         return self.node("MatMul", [source, matrix], shape, dtype), matrix
 
-    def negate_columns(self, matrix: str, columns: NDArray[np.bool_]) -> None:
-        """Negate columns of a weight matrix: complement of bits, or of sign."""
-        values = self.constants[matrix]
-        binary = self.types[matrix] == DataType["BINARY"]
-        self.constants[matrix] = np.where(columns, 1 - values if binary else -values, values)
+    def negate_columns(self, matrices: Sequence[str], columns: NDArray[np.bool_]) -> None:
+        """Negate columns of matrices side by side: the complement of bits, else of the sign."""
+        first = 0
+        for matrix in matrices:
+            values = self.constants[matrix]
+            own = columns[first : first + values.shape[-1]]
+            binary = self.types[matrix] == DataType["BINARY"]
+            self.constants[matrix] = np.where(own, 1 - values if binary else -values, values)
+            first += values.shape[-1]
 
     def add(self, a: str, b: str, shape: Shape, lo: int, hi: int) -> str:
         """Integer sum of two streams."""
         return self.node("Add", [a, b], shape, _finn(IntType.holding(lo, hi)))
 
-    def add_constant(self, source: str, shape: Shape, bias: IntArray, lo: int, hi: int) -> str:
-        """Integer bias per channel."""
-        held = _finn(IntType.holding(int(min(bias.min(), -1)), int(bias.max())))
+    def add_constant(
+        self, source: str, shape: Shape, bias: IntArray, lo: int, hi: int
+    ) -> tuple[str, str]:
+        """Integer bias per channel, or per pixel and channel; also the constant's name."""
+        most = max(int(bias.max()), -int(bias.min()) - 1)  # either sign: it may be negated
+        held = _finn(IntType.holding(-most - 1, max(most, 0)))
         name = self.constant("bias", bias.astype(np.float32), held)
-        return self.node("Add", [source, name], shape, _finn(IntType.holding(lo, hi)))
+        return self.node("Add", [source, name], shape, _finn(IntType.holding(lo, hi))), name
+
+    def max_pool(
+        self, source: str, shape: Shape, geometry: tuple[int, int, int], lo: int
+    ) -> tuple[str, Shape]:
+        """Largest of patches (kernel, stride, pad); padding counts as ``lo``, the least value.
+
+        FINN pads with 0, so a padded pool works on x - lo.
+        """
+        kernel, stride, pad = geometry
+        dtype, channels = self.types[source], shape[3]
+        offset = np.full(channels, -lo) if pad and lo else None
+        if offset is not None:
+            source, _ = self.add_constant(source, shape, offset, 0, int(dtype.max()) - lo)
+        source, shape = self.pad(source, shape, pad)
+        n, h, w, _ = shape
+        out = (n, (h - kernel) // stride + 1, (w - kernel) // stride + 1, channels)
+        square = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [0] * 4}
+        largest = self.node("MaxPoolNHWC", [source], out, self.types[source], **square)
+        if offset is not None:
+            largest, _ = self.add_constant(largest, out, -offset, lo, int(dtype.max()))
+            self.types[largest] = dtype
+        return largest, out
+
+    def split(self, source: str, shape: Shape, parts: int) -> tuple[list[str], Shape]:
+        """The channels in equal parts."""
+        n, h, w, c = shape
+        out = (n, h, w, c // parts)
+        index = sum(node.op_type == "Split" for node in self.nodes)
+        names = [f"Split_{index}_out{i}" for i in range(parts)]
+        sizes = self.constant("split", np.full(parts, c // parts, np.int64))
+        node = helper.make_node("Split", [source, sizes], names, name=f"Split_{index}", axis=3)
+        self.nodes.append(node)
+        for name in names:
+            self.shapes[name], self.types[name] = out, self.types[source]
+        return names, out
+
+    def top_k(self, source: str, shape: Shape, k: int) -> str:
+        """Places of the k largest channels of one pixel."""
+        count = self.constant("k", np.array([k], np.int64))
+        out, values = "TopK_0_out", "TopK_0_values"
+        node = helper.make_node("TopK", [source, count], [values, out], name="TopK_0", axis=-1)
+        self.nodes.append(node)
+        for name in (values, out):
+            self.shapes[name] = (*shape[:3], k)
+        self.types[values] = self.types[source]
+        self.types[out] = _finn(IntType.holding(0, shape[3] - 1))
+        return out
 
     def average(self, source: str, shape: Shape, kernel: int) -> tuple[str, Shape]:
         """Mean of each square of ``kernel`` x ``kernel`` pixels, rounded down; type unchanged."""

@@ -55,20 +55,26 @@ def input_shape(path: Path) -> tuple[int, int, int]:
 
 
 def import_model(
-    path: Path, images: NDArray[np.float32] | None, *, count: int = 2, say: Say = lambda _: None
+    path: Path,
+    images: NDArray[np.float32] | None,
+    *,
+    count: int = 2,
+    top_k: int | None = None,
+    say: Say = lambda _: None,
 ) -> Imported:
     """Turn a QONNX file into a QuantGraph, comparing after every step on ``count`` images.
 
     ``images`` are float (N, C, H, W); without them, uniform noise over the input's range serves
-    (seeded). ``say`` is told the name of each step before it runs. Raises ``UserInputError`` and
-    ``UnsupportedError`` for files that cannot be built, ``MismatchError`` if a step is not exact.
+    (seeded). ``top_k`` ends the network in the places of that many largest outputs. ``say`` is
+    told the name of each step before it runs. Raises ``UserInputError`` and ``UnsupportedError``
+    for files that cannot be built, ``MismatchError`` if a step is not exact.
     """
     say("load")
     original = load(path)
     _, c, h, w = _input_shape(original)
     say("streamline")
     with consistent(path):
-        integer = streamline(original)
+        integer = streamline(original, top_k)
     scaling = integer.scaling
     if images is None:
         images = np.random.default_rng(0).random((count, c, h, w), np.float32)
@@ -116,7 +122,7 @@ def _apply_steps(
 ) -> tuple[ModelWrapper, compare.Values]:
     """Apply all steps to a copy, comparing before tensors are renamed and at the end, or always."""
     model = ModelWrapper(model.model, make_deepcopy=True)
-    listed = list(steps())
+    listed = list(steps(model))
     for index, step in enumerate(listed):
         say(step.name)
         with compare.quiet():
@@ -140,8 +146,9 @@ def fold(imported: Imported, foldings: Mapping[str, Folding]) -> ModelWrapper:
     pools = {node.name for node in model.graph.node if node.op_type == "Pool"}
     for node in model.graph.node:
         op, folding = getCustomOp(node), foldings[carriers[node.name]]
-        # Both of these fold channels, as PE of their layers; FINN calls it SIMD.
-        pe_as_simd = node.op_type == "StreamingConcat" or carriers[node.name] in pools
+        # These fold channels, as PE of their layers; FINN calls it SIMD.
+        streaming = node.op_type in ("StreamingConcat", "StreamingSplit")
+        pe_as_simd = streaming or carriers[node.name] in pools
         simd = folding.pe if pe_as_simd else folding.simd
         for key, value in (("PE", folding.pe), ("SIMD", simd)):
             if key in op.get_nodeattr_types():

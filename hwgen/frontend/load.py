@@ -22,8 +22,10 @@ QUANTISERS = ("Quant", "BipolarQuant")
 UNARY = ("Add", "Sub", "Mul", "Div", "BatchNormalization", "PRelu", "Relu", "LeakyRelu")
 PASS = ("Identity", "Flatten", "Reshape", "Squeeze", "Dropout")
 LINEAR = ("Conv", "Gemm", "MatMul")
-OTHER = ("Pad", "ReduceMean", "ReduceSum", "GlobalAveragePool", "AveragePool", "Concat", "Constant")
-SUPPORTED = QUANTISERS + UNARY + PASS + LINEAR + OTHER
+POOLS = ("ReduceMean", "ReduceSum", "GlobalAveragePool", "AveragePool", "MaxPool")
+OTHER = ("Pad", "Concat", "Constant")
+ENDS = ("TopK", "ArgMax")  # that may end a network
+SUPPORTED = QUANTISERS + UNARY + PASS + LINEAR + POOLS + OTHER + ENDS
 
 
 def load(path: Path) -> ModelWrapper:

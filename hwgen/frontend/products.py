@@ -8,9 +8,11 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from hwgen import ops
 from hwgen.frontend.values import Grid, Stream, Walk, Weights, attributes_of, fail
 from hwgen.quant import IntArray
 
+MOST_GROUPS = 16  # every group is a product of its own
 FLOAT32_EXACT = 1 << 24  # integers up to here are exact in FINN's float32 tensors
 
 
@@ -31,34 +33,108 @@ class Products(Walk):
         if any(amounts[i] for i in (0, 1, 4, 5)) or len({top, left, bottom, right}) > 1:
             raise fail(node, f"pads {amounts} are not equal on the four sides of the image")
         wanted = float(stream.grid.value(np.zeros(1, np.int64))[0])  # integer 0: -1 or 0
-        if fill != wanted:
+        zeros = stream.binary and fill == 0.0
+        if fill != wanted and not zeros:
             raise fail(node, padding_advice(stream, fill))
         if any(stream.pads):
             raise fail(node, "two paddings follow one another")
-        self.streams[node.output[0]] = replace(stream, pads=(top, left, bottom, right))
+        around = (top, left, bottom, right)
+        self.streams[node.output[0]] = replace(stream, pads=around, zeros=zeros)
 
     def convolve(self, node: onnx.NodeProto) -> None:
-        """Conv: pad, im2col, then a product on integers."""
+        """Conv: pad, im2col, then a product on integers; for every group of channels its own."""
         stream, weights = self.settled(node, node.input[0]), self.matrix(node, node.input[1])
         attributes = attributes_of(node)
-        if attributes.get("group", 1) != 1 or set(attributes.get("dilations", [1])) != {1}:
-            raise fail(node, "groups and dilation are not supported")
+        groups = attributes.get("group", 1)
+        if set(attributes.get("dilations", [1])) != {1}:
+            raise fail(node, "dilation is not supported")
+        if groups > MOST_GROUPS:
+            raise fail(node, f"{groups} groups are not supported; up to {MOST_GROUPS} are")
         pads = [int(p) for p in attributes.get("pads", [0, 0, 0, 0])]
         if any(pads):
-            if stream.binary:
-                raise fail(node, padding_advice(stream, 0.0))
             if any(stream.pads) or len(set(pads)) > 1:
                 raise fail(node, f"pads {pads} are not equal on the four sides")
-            stream = replace(stream, pads=(pads[0], pads[1], pads[2], pads[3]))
+            equal = (pads[0], pads[1], pads[2], pads[3])
+            stream = replace(stream, pads=equal, zeros=stream.binary)
         kernel = weights.integers.shape[2:]
         stride = attributes.get("strides", [1, 1])
         if len(kernel) != 2 or len(set(kernel)) > 1 or len(set(stride)) > 1:
             raise fail(node, f"kernel {kernel} or stride {stride} is not square")
-        patches = self.emit.patches(stream.name, stream.shape, kernel[0], stride[0], stream.pads[0])
+        if groups == 1:
+            product = self.convolution(node, stream, weights, stride[0])
+        else:
+            product = self.grouped(node, stream, weights, stride[0], groups)
+        self.streams[node.output[0]] = self.with_bias(node, product)
+
+    def convolution(
+        self, node: onnx.NodeProto, stream: Stream, weights: Weights, stride: int
+    ) -> Stream:
+        """One convolution of all channels of a stream."""
+        kernel = weights.integers.shape[2]
+        patches = self.emit.patches(stream.name, stream.shape, kernel, stride, stream.pads[0])
         # (M, C, ky, kx) to (ky, kx, C, M): the order of im2col on NHWC
         k_by_m = weights.integers.transpose(2, 3, 1, 0).reshape(-1, weights.integers.shape[0])
         product = self.product(node, stream, patches, k_by_m, weights)
-        self.streams[node.output[0]] = self.with_bias(node, product)
+        return self.zero_border(node, stream, product, weights, stride) if stream.zeros else product
+
+    def grouped(
+        self, node: onnx.NodeProto, stream: Stream, weights: Weights, stride: int, groups: int
+    ) -> Stream:
+        """A convolution for every part of the channels; their products side by side."""
+        outputs = weights.integers.shape[0]
+        if stream.channels % groups or outputs % groups:
+            raise fail(node, f"{stream.channels} channels to {outputs} in {groups} groups")
+        names, shape = self.emit.split(stream.name, stream.shape, groups)
+        scales = np.broadcast_to(weights.scale.reshape(-1), (outputs,)).reshape(groups, -1)
+        parts = [
+            self.convolution(
+                node,
+                replace(stream, name=name, shape=shape),
+                Weights(integers, scale, weights.bits),
+                stride,
+            )
+            for name, integers, scale in zip(
+                names, np.split(weights.integers, groups), scales, strict=True
+            )
+        ]
+        lo, hi = min(p.lo for p in parts), max(p.hi for p in parts)
+        whole = (*parts[0].shape[:3], outputs)
+        out = self.emit.concat([p.name for p in parts], whole, lo, hi)
+        scale = np.concatenate([p.grid.scale for p in parts])
+        return Stream(
+            out,
+            whole,
+            lo,
+            hi,
+            replace(parts[0].grid, scale=scale if np.unique(scale).size > 1 else scale[:1]),
+            weights=tuple(name for p in parts for name in p.weights),
+            borders=tuple(name for p in parts for name in p.borders),
+        )
+
+    def zero_border(
+        self, node: onnx.NodeProto, stream: Stream, product: Stream, weights: Weights, stride: int
+    ) -> Stream:
+        """What padding of 0 changes in popcounts that were made with padding of -1.
+
+        A padded tap has counted -w and should have counted 0: half the sum of its weights is added
+        to the popcount, so that the dot product is 2 q - K as everywhere.
+        """
+        kernel, pad = weights.integers.shape[2], stream.pads[0]
+        inside = np.zeros((1, stream.shape[1] + 2 * pad, stream.shape[2] + 2 * pad, 1), np.int64)
+        inside[:, pad : pad + stream.shape[1], pad : pad + stream.shape[2]] = 1
+        taps = ops.window(inside, kernel=kernel, stride=stride, pad=0, pad_value=0)[0]
+        by_tap = weights.integers.sum(axis=1).reshape(len(weights.integers), -1)  # (M, ky * kx)
+        cut: IntArray = (1 - taps) @ by_tap.T  # (OH, OW, M)
+        if (cut % 2).any():
+            raise fail(
+                node,
+                f"zero padding of {stream.channels} binary channels gives half-integers; use an "
+                "even number of channels, or pad with -1 (training option pad: minus1)",
+            )
+        name, bias = self.emit.add_constant(
+            product.name, product.shape, cut[None] // 2, product.lo, product.hi
+        )
+        return replace(product, name=name, borders=(bias,))
 
     def multiply(self, node: onnx.NodeProto) -> None:
         """Gemm and MatMul on a single pixel."""
@@ -103,14 +179,14 @@ class Products(Walk):
         if stream.binary and weights.binary:
             out, initializer = self.emit.xnor(name, out_shape, (k_by_m + 1) // 2)
             grid = Grid(scale, gain=2, base=-k)
-            return Stream(out, out_shape, 0, k, grid, weights=initializer)
+            return Stream(out, out_shape, 0, k, grid, weights=(initializer,))
         if stream.binary:
             raise fail(node, "binary inputs by weights of several bits are not supported yet")
         bound = int(np.max(np.abs(k_by_m).sum(axis=0)) * max(-stream.lo, stream.hi))
         if bound >= FLOAT32_EXACT:
             raise fail(node, f"its sums reach {bound}, past FINN's exact range of 2**24")
         out, initializer = self.emit.matmul(name, out_shape, k_by_m, bound)
-        return Stream(out, out_shape, -bound, bound, Grid(scale), weights=initializer)
+        return Stream(out, out_shape, -bound, bound, Grid(scale), weights=(initializer,))
 
     def with_bias(self, node: onnx.NodeProto, stream: Stream) -> Stream:
         """A bias pends, like an Add of its own; at the network's end it becomes integers."""
@@ -130,6 +206,6 @@ def padding_advice(stream: Stream, fill: float) -> str:
     if stream.binary:
         return (
             f"a binary tensor padded with {fill:g} holds a third value that binary hardware "
-            "has not; pad with -1 (training option pad: minus1)"
+            "has not; pad with -1 or 0"
         )
     return f"padding with {fill:g} is not supported; pad with 0"

@@ -22,7 +22,7 @@ def to_quant_graph(model: ModelWrapper, name: str, scaling: Scaling) -> QuantGra
     """Read every FINN node into its layer; the result is checked."""
     nodes = [_node(model, n) for n in model.graph.node]
     fused: Fused = ()
-    for fuse in (fuse_pool, fuse_padding, fuse_bias):
+    for fuse in (fuse_pool, fuse_padding, fuse_offset, fuse_bias):
         nodes, fused = fuse(nodes, fused)
     return QuantGraph(
         name=name,
@@ -57,8 +57,12 @@ def fuse_pool(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode], 
 
 
 def fuse_padding(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode], Fused]:
-    """FMPadding + ConvolutionInputGenerator: the window pads as it reads, in no cycles."""
-    pairs = _pairs(nodes, "FMPadding", "ConvolutionInputGenerator")
+    """FMPadding + ConvolutionInputGenerator or Pool: these pad as they read, in no cycles."""
+    pairs = [
+        pair
+        for second in ("ConvolutionInputGenerator", "Pool")
+        for pair in _pairs(nodes, "FMPadding", second)
+    ]
     merged = {
         p.second.name: replace(
             p.second,
@@ -68,6 +72,26 @@ def fuse_padding(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode
         for p in pairs
     }
     return _replace(nodes, fused, merged, {p.first.name: p.second.name for p in pairs})
+
+
+def fuse_offset(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode], Fused]:
+    """X - lowest, a padded MaxPool, + lowest: the pool pads with the lowest value itself."""
+    before = {p.second.name: p.first for p in _pairs(nodes, "ElementwiseAdd", "Pool")}
+    merged: dict[str, FinnNode] = {}
+    gone: dict[str, str] = {}
+    for pair in _pairs(nodes, "Pool", "ElementwiseAdd"):
+        pool, behind = pair.first, pair.second
+        ahead = before.get(pool.name)
+        if ahead is None or not ahead.constants or not behind.constants:
+            continue
+        lowest = ahead.inputs[0].dtype.lo
+        if (ahead.constants[0] == -lowest).all() and (behind.constants[0] == lowest).all():
+            attributes = {**pool.attributes, "PadsWithLowest": 1}
+            merged[pool.name] = replace(
+                pool, inputs=ahead.inputs, outputs=behind.outputs, attributes=attributes
+            )
+            gone |= {ahead.name: pool.name, behind.name: pool.name}
+    return _replace(nodes, fused, merged, gone)
 
 
 def fuse_bias(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode], Fused]:

@@ -132,7 +132,7 @@ class Quantisers(Walk):
         """Negate the weight columns of falling channels (a negative batch norm gamma)."""
         if not flip.any() and stream.name not in self.flipped:
             return
-        if stream.weights is None:
+        if not stream.weights:
             raise fail(node, f"channel {int(np.argmax(flip))} falls, and no product is before it")
         if stream.name in self.flipped:
             if not np.array_equal(self.flipped[stream.name], flip):
@@ -140,6 +140,7 @@ class Quantisers(Walk):
             return
         self.flipped[stream.name] = flip
         self.emit.negate_columns(stream.weights, flip)
+        self.emit.negate_columns(stream.borders, flip)
 
     def average_pool(self, node: onnx.NodeProto) -> None:
         """AveragePool waits for its quantiser; it must cut the image into squares."""

@@ -15,18 +15,19 @@ import numpy as np
 import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 
-from hwgen.errors import UnsupportedError
-from hwgen.frontend.load import LINEAR, PASS, QUANTISERS, UNARY
+from hwgen.errors import UnsupportedError, UserInputError
+from hwgen.frontend.load import ENDS, LINEAR, PASS, QUANTISERS, UNARY
 from hwgen.frontend.products import Products
 from hwgen.frontend.quantisers import Quantisers
 from hwgen.frontend.values import Grid, IntegerGraph, Stream, attributes_of, fail
 from hwgen.quant import Scaling
 
 
-def streamline(model: ModelWrapper) -> IntegerGraph:
+def streamline(model: ModelWrapper, top_k: int | None = None) -> IntegerGraph:
     """Turn a cleaned-up QONNX model into its integer graph (NHWC, FINN's dialect).
 
-    Raises ``UnsupportedError`` that names the node in the way, why, and the remedy.
+    With ``top_k`` it ends in the places of that many largest outputs. Raises ``UnsupportedError``
+    that names the node in the way, why, and the remedy.
     """
     walk = _Operators(model)
     handlers: dict[str, Callable[[onnx.NodeProto], None]] = {
@@ -40,15 +41,21 @@ def streamline(model: ModelWrapper) -> IntegerGraph:
         "ReduceSum": walk.pool,
         "GlobalAveragePool": walk.pool,
         "AveragePool": walk.average_pool,
+        "MaxPool": walk.max_pool,
         "Concat": walk.concat,
+        **dict.fromkeys(ENDS, walk.choose),
     }
     for node in list(model.graph.node):
         handlers[node.op_type](node)
+    if top_k is not None:
+        walk.end_in_top_k(top_k)
     return walk.finish()
 
 
 class _Operators(Quantisers, Products):
     """All operators; the rest of them join, pool, concatenate or only pend."""
+
+    scores = ""  # what a network that ends in places chooses from
 
     def unary(self, node: onnx.NodeProto) -> None:
         """Operators of one stream and constants pend; Add of two streams is emitted."""
@@ -106,7 +113,7 @@ class _Operators(Quantisers, Products):
         if attributes_of(node)["axis"] not in (1, -3):
             raise fail(node, f"axis {attributes_of(node)['axis']} is not that of the channels, 1")
         first, *others = streams
-        if any(s.binary or s.weights is not None for s in streams):
+        if any(s.binary or s.weights for s in streams):
             raise fail(node, "it joins bits or products; quantise products, join before the sign")
         if any(any(s.pads) for s in streams):
             raise fail(node, "it stands between a Pad and its convolution")
@@ -124,6 +131,24 @@ class _Operators(Quantisers, Products):
         out = self.emit.concat([s.name for s in streams], shape, lo, hi)
         self.equals[out] = (node.output[0], first.grid)
         self.streams[node.output[0]] = Stream(out, shape, lo, hi, first.grid)
+
+    def max_pool(self, node: onnx.NodeProto) -> None:
+        """MaxPool of an integer stream; padding never wins."""
+        stream = self.settled(node, node.input[0])
+        attributes = attributes_of(node)
+        kernel, strides = attributes["kernel_shape"], attributes.get("strides", [1, 1])
+        pads = attributes.get("pads", [0] * 4)
+        if stream.binary or stream.weights or any(stream.pads):
+            raise fail(node, "it pools bits, products or padded images; put a Quant in front")
+        plain = not attributes.get("ceil_mode") and set(attributes.get("dilations", [1])) == {1}
+        if len(kernel) != 2 or any(len(set(v)) > 1 for v in (kernel, strides, pads)) or not plain:
+            raise fail(
+                node, "only square kernels, strides and pads without ceil_mode or dilation pool"
+            )
+        geometry = (kernel[0], strides[0], pads[0])
+        out, shape = self.emit.max_pool(stream.name, stream.shape, geometry, stream.lo)
+        self.equals[out] = (node.output[0], stream.grid)
+        self.streams[node.output[0]] = replace(stream, name=out, shape=shape)
 
     def pool(self, node: onnx.NodeProto) -> None:
         """Global average or sum: an integer sum; the division goes into the scale."""
@@ -164,11 +189,40 @@ class _Operators(Quantisers, Products):
                 f"output {name} has no single scale ({scale[:4]}): the last layer needs "
                 "per-tensor integer weights"
             )
-        if stream.weights is not None or stream.name in self.flipped:
+        if stream.weights or stream.name in self.flipped:
             self.flip_nothing(stream)
-        self.equals[stream.name] = (name, stream.grid)
-        model = self.emit.model(stream.name)
-        return IntegerGraph(model, Scaling(self.input_scale, float(scale[0])), self.equals)
+        self.equals[stream.name] = (self.scores or name, stream.grid)
+        if self.top_k is None:
+            model = self.emit.model(stream.name)
+            return IntegerGraph(model, Scaling(self.input_scale, float(scale[0])), self.equals)
+        places = self.emit.top_k(stream.name, stream.shape, self.top_k)
+        return IntegerGraph(self.emit.model(places), Scaling(self.input_scale, 1.0), self.equals)
+
+    def choose(self, node: onnx.NodeProto) -> None:
+        """TopK or ArgMax over the classes, which end the network."""
+        attributes = attributes_of(node)
+        k, output, axis = 1, node.output[0], attributes.get("axis", 0)
+        if node.op_type == "TopK":
+            count = self.constant(node.input[1])
+            if count is None or not attributes.get("largest", 1) or not attributes.get("sorted", 1):
+                raise fail(node, "the largest, sorted, and a constant number of them are supported")
+            k, output, axis = int(count.reshape(-1)[0]), node.output[1], attributes.get("axis", -1)
+        if axis not in (1, -1, 3) or attributes.get("select_last_index", 0):
+            raise fail(node, "only the first largest over the classes is supported")
+        if output != self.model.graph.output[0].name:
+            raise fail(node, "it does not end the network; make its indices the only output")
+        self.scores = node.input[0]
+        self.streams[output] = self.stream(node, node.input[0])
+        self.end_in_top_k(k)
+
+    def end_in_top_k(self, k: int) -> None:
+        """Remember to append it."""
+        classes = self.streams[self.model.graph.output[0].name].channels
+        if self.top_k is not None:
+            raise UnsupportedError("the network ends in TopK or ArgMax already; leave --top-k out")
+        if not 1 <= k <= classes:
+            raise UserInputError(f"top-k {k}: the network has {classes} outputs")
+        self.top_k = k
 
     def flip_nothing(self, stream: Stream) -> None:
         """The logits themselves must not have been negated for a quantiser elsewhere."""
@@ -191,5 +245,5 @@ class _Operators(Quantisers, Products):
             )
         integers = np.broadcast_to(integers, (stream.channels,))
         lo, hi = stream.lo + min(int(integers.min()), 0), stream.hi + max(int(integers.max()), 0)
-        out = self.emit.add_constant(stream.name, stream.shape, integers, lo, hi)
-        return replace(stream, name=out, lo=lo, hi=hi, pending=(), weights=None)
+        out, _ = self.emit.add_constant(stream.name, stream.shape, integers, lo, hi)
+        return replace(stream, name=out, lo=lo, hi=hi, pending=(), weights=())

@@ -38,8 +38,10 @@ class Stream:
     """A tensor of the integer graph, and what of the original graph still pends on it.
 
     shape is (N, H, W, C); integers lie in [lo, hi]; ``pending`` are unary nodes not applied yet;
-    ``pads`` (top, left, bottom, right) wait for the convolution; ``weights`` names the matrix of
-    the product that made the tensor, whose columns may be negated.
+    ``pads`` (top, left, bottom, right) wait for the convolution, and ``zeros`` says that a binary
+    tensor is to be padded with 0, a third value; ``weights`` name the matrices of the products that
+    made the tensor, side by side, whose columns may be negated, and with them ``borders``, the
+    biases that their zero padding took.
     """
 
     name: str
@@ -50,7 +52,9 @@ class Stream:
     binary: bool = False
     pending: tuple[onnx.NodeProto, ...] = ()
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
-    weights: str | None = None
+    zeros: bool = False
+    weights: tuple[str, ...] = ()
+    borders: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -92,6 +96,7 @@ class Walk:
     flipped: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     equals: dict[str, tuple[str, Grid]] = field(default_factory=dict)
     input_scale: float = 0.0
+    top_k: int | None = None
 
     def constant(self, name: str) -> NDArray[Any] | None:
         """Value of an initializer, or None."""
