@@ -52,7 +52,7 @@ def build(config: BuildConfig, model: Path) -> Built:
     journal = Journal(folder / "build.log", total, title=f"build {folder}")
     with journal.running():
         with journal.step("import model"):
-            imported = _import(model, data, journal)
+            imported = _import(config, model, data, journal)
         with journal.step("choose folding"):
             foldings = choose_foldings(config, imported.graph, board)
             clock_mhz = config.clock_mhz or board.clock_mhz
@@ -131,13 +131,16 @@ def yosys_cache() -> Path:
     return Path.home() / ".cache" / "hwgen" / "yosys"
 
 
-def _import(model: Path, data: VerificationData | None, journal: Journal) -> Any:
+def _import(
+    config: BuildConfig, model: Path, data: VerificationData | None, journal: Journal
+) -> Any:
     from hwgen.frontend.importer import import_model  # heavy: qonnx and finn
 
     def say(step: str) -> None:
         journal.detail(f"import model: {step}")
 
-    return import_model(model, None if data is None else data.images, say=say)
+    images = None if data is None else data.images
+    return import_model(model, images, top_k=config.top_k, say=say)
 
 
 def _finn(

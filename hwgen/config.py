@@ -41,6 +41,10 @@ class BuildConfig(BaseModel):
             "brevitas_logits, or .npy [default: MODEL.data.npz, else noise]"
         ),
     ] = None
+    top_k: Annotated[
+        int | None,
+        Field(ge=1, description="end in the places of the K largest outputs, not in the outputs"),
+    ] = None
     synth: Annotated[bool, Field(description="synthesise with Yosys and report resources")] = False
     bitstream: Annotated[bool, Field(description="run the board's tool to make a bitstream")] = (
         False

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwgen.errors import MismatchError
+from hwgen.layers import TopK
 from hwgen.quant import IntArray, QuantGraph
 
 
@@ -32,6 +35,18 @@ def interpret(graph: QuantGraph, frames: IntArray, *, keep: bool = True) -> dict
         inputs = [values[t.name] if keep else values.pop(t.name) for t in layer.inputs]
         values.update(zip((t.name for t in layer.outputs), layer.evaluate(*inputs), strict=True))
     return values
+
+
+def chosen(graph: QuantGraph, output: NDArray[Any]) -> NDArray[Any]:
+    """Classes in the order of their scores, best first: (N, k).
+
+    ``output`` is the network's, (N, ...): places already where it ends in top-k, else scores, of
+    which the lower place comes first among equals.
+    """
+    flat = output.reshape(len(output), -1)
+    if isinstance(graph.layers[-1], TopK):
+        return flat
+    return np.argsort(-flat, axis=1, kind="stable")
 
 
 def first_difference(

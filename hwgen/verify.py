@@ -15,11 +15,12 @@ from hwgen import report
 from hwgen.backends import cpp, reference, rtlsim
 from hwgen.data import VerificationData, load_data
 from hwgen.dataflow import Dataflow
-from hwgen.engine import EngineRun, first_difference, interpret
+from hwgen.engine import EngineRun, chosen, first_difference, interpret
 from hwgen.errors import MismatchError
 from hwgen.files import require_writable, write_json
 from hwgen.journal import Journal
-from hwgen.quant import IntArray, quantise_input
+from hwgen.layers import TopK
+from hwgen.quant import IntArray, QuantGraph, quantise_input
 from hwgen.saved import DATA, MODEL, load_build, read_json
 
 LAYERWISE = 3  # frames on which every layer's output is compared, not the network's alone
@@ -90,7 +91,7 @@ def verify(
                     failure = {"failure": str(error)}
                     verdicts[name] = Verdict(len(frames), len(frames), failure, 0.0)
     write_json(folder / "report" / "verification.json", _merged(folder, verdicts))
-    write_json(folder / "report" / "accuracy.json", accuracies(data, outputs))
+    write_json(folder / "report" / "accuracy.json", accuracies(flow.graph, data, outputs))
     times = read_json(folder / "time_per_step.json")
     write_json(folder / "time_per_step.json", {**times, **journal.seconds})
     _save_outputs(folder, outputs)
@@ -175,41 +176,48 @@ def _compare(
 def against_brevitas(
     flow: Dataflow, data: VerificationData, output: IntArray, seconds: float
 ) -> Verdict:
-    """Brevitas' float logits against the integer graph after its output scale: equal exactly."""
+    """Brevitas' float logits against the integer graph after its output scale: equal exactly.
+
+    Where the network ends in top-k, the classes that its logits choose.
+    """
     assert data.brevitas_logits is not None
     scaling = flow.graph.scaling
-    want = data.brevitas_logits[: len(output)].reshape(len(output), -1)
-    logits = output.reshape(len(output), -1).astype(np.float32) * np.float32(scaling.output_scale)
-    logits += np.float32(scaling.output_offset)
-    wrong = (want != logits).any(axis=1)
+    want: NDArray[Any] = data.brevitas_logits[: len(output)].reshape(len(output), -1)
+    got = output.reshape(len(output), -1).astype(np.float32) * np.float32(scaling.output_scale)
+    got += np.float32(scaling.output_offset)
+    if isinstance(flow.graph.layers[-1], TopK):
+        want = np.argsort(-want, axis=1, kind="stable")[:, : got.shape[1]]
+    wrong = (want != got).any(axis=1)
     first = None
     if wrong.any():
-        n, c = (int(i) for i in np.argwhere(want != logits)[0])
+        n, c = (int(i) for i in np.argwhere(want != got)[0])
         first = {
             "layer": flow.graph.layers[-1].name,
             "image": n,
             "channel": c,
             "expected": float(want[n, c]),
-            "got": float(logits[n, c]),
+            "got": float(got[n, c]),
         }
     return Verdict(len(output), int(wrong.sum()), first, seconds)
 
 
-def accuracies(data: VerificationData, outputs: Mapping[str, IntArray]) -> dict[str, Any]:
+def accuracies(
+    graph: QuantGraph, data: VerificationData, outputs: Mapping[str, IntArray]
+) -> dict[str, Any]:
     """Share of right answers at every stage, all over the same images; empty without labels."""
     count = len(outputs["integer"])
     if data.labels is None:
         return {}
-    answers: dict[str, NDArray[Any]] = {k: v for k, v in outputs.items() if len(v) == count}
+    answers = {k: chosen(graph, v)[:, 0] for k, v in outputs.items() if len(v) == count}
     if data.brevitas_logits is not None:
-        answers = {"brevitas": data.brevitas_logits[:count], **answers}
+        logits = data.brevitas_logits[:count].reshape(count, -1)
+        answers = {"brevitas": logits.argmax(axis=1), **answers}
     labels = data.labels[:count]
     found: dict[str, Any] = {"images": count}
     if data.float_accuracy is not None and count == len(data.images):
         found["float"] = round(data.float_accuracy, 6)
-    for name, output in answers.items():
-        right = output.reshape(count, -1).argmax(axis=1) == labels
-        found[name] = round(float(np.mean(right)), 6)
+    for name, classes in answers.items():
+        found[name] = round(float(np.mean(classes == labels)), 6)
     return found
 
 

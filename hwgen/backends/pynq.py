@@ -11,6 +11,7 @@ from hwgen.board import Board
 from hwgen.dataflow import Dataflow
 from hwgen.errors import ResourceError
 from hwgen.files import Files, to_json
+from hwgen.layers import TopK
 from hwgen.layers.axis import AxisEdge
 from hwgen.quant import IntArray
 from hwgen.render import render, static
@@ -54,6 +55,7 @@ def _shapes(dataflow: Dataflow, limit: int) -> dict[str, object]:
         "input_scale": scaling.input_scale,
         "output_scale": scaling.output_scale,
         "output_offset": scaling.output_offset,
+        "classes": isinstance(dataflow.graph.layers[-1], TopK),
         "clock_mhz": dataflow.clock_mhz,
         "frames_per_second": round(dataflow.fps, 3),
         "max_transfer_bytes": limit,

@@ -30,6 +30,8 @@ class Emitter:
     types: dict[str, Any] = field(default_factory=dict)
     constants: dict[str, NDArray[Any]] = field(default_factory=dict)
     source: str = ""
+    places: set[str] = field(default_factory=set)
+    """Tensors of indices, which ONNX wants as int64."""
 
     def input(self, name: str, shape: Shape, dtype: Any) -> str:
         """The graph's only input."""
@@ -190,6 +192,7 @@ class Emitter:
         self.nodes.append(node)
         for name in (values, out):
             self.shapes[name] = (*shape[:3], k)
+        self.places.add(out)
         self.types[values] = self.types[source]
         self.types[out] = _finn(IntType.holding(0, shape[3] - 1))
         return out
@@ -226,7 +229,11 @@ class Emitter:
     def model(self, output: str) -> ModelWrapper:
         """The finished graph."""
         values = {
-            name: helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+            name: helper.make_tensor_value_info(
+                name,
+                onnx.TensorProto.INT64 if name in self.places else onnx.TensorProto.FLOAT,
+                shape,
+            )
             for name, shape in self.shapes.items()
         }
         graph = helper.make_graph(

@@ -74,6 +74,7 @@ class Design:
     input_scale: float
     output_scale: float
     output_offset: float
+    classes: bool  # a result is the best classes in their order, not the scores of all
     clock_mhz: float
     frames_per_second: float
     max_transfer_bytes: int

@@ -47,10 +47,10 @@ def collect(args: argparse.Namespace) -> dict[str, np.ndarray]:
     return found
 
 
-def classes(results: np.ndarray) -> np.ndarray:
-    """The class of every image; a network may end in an argmax of its own."""
+def classes(results: np.ndarray, chosen: bool) -> np.ndarray:
+    """The class of every image; ``chosen`` says that the network chooses the best itself."""
     flat = results.reshape(len(results), int(np.prod(results.shape[1:])))
-    return flat[:, 0] if flat.shape[1] == 1 else flat.argmax(axis=1)
+    return flat[:, 0] if chosen else flat.argmax(axis=1)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DriverError, OSError, ValueError, RuntimeError, MemoryError) as error:
         return report(error)
     if "labels" in data:
-        right = int((classes(results) == data["labels"].reshape(-1)).sum())
+        chosen = classes(results, network.design.classes)
+        right = int((chosen == data["labels"].reshape(-1)).sum())
         print(f"accuracy: {right} of {len(results)} = {100 * right / max(len(results), 1):.2f} %")
     if "expected" not in data:
         return 0
