@@ -55,7 +55,8 @@ class Stages:
         started = time.monotonic()
         yield said
         seconds = time.monotonic() - started
-        status = dict(line.split(":", 1) for line in Path("/proc/self/status").open())
+        lines = Path("/proc/self/status").read_text().splitlines()
+        status = dict(line.split(":", 1) for line in lines)
         peak = int(status["VmHWM"].split()[0]) / 2**20
         self.table.add_row(name, f"{seconds:.1f}", f"{peak:.2f}", ", ".join(said))
         console.print(f"{name}: {seconds:.1f} s, {peak:.2f} GB; {', '.join(said)}")
@@ -162,9 +163,7 @@ def dataflow(graph: QuantGraph) -> str:
     except HwgenError as error:
         console.print(f"[bold]{board.name}:[/] {error}", highlight=False)
     chosen = folding.for_rate(graph, board, int(board.clock_mhz * 1e6 / FPS))
-    flow = build_dataflow(
-        graph, chosen, bus_bytes=board.dma.bus_bytes, clock_mhz=board.clock_mhz
-    )
+    flow = build_dataflow(graph, chosen, bus_bytes=board.dma.bus_bytes, clock_mhz=board.clock_mhz)
     return f"{len(flow.stages)} stages, {flow.max_cycles:,} cycles a frame at {FPS} fps"
 
 
