@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> None:
     with stages.stage("random network, calibrated"):
         net = random_network(config, images)
     with stages.stage("export to QONNX") as said:
-        write(net, (images, None), model, float_accuracy=None, what=model)
+        write(net, (images, None), model, float_accuracy=None)
         said.append(f"{model.stat().st_size / 1e6:.1f} MB")
     with stages.stage("import: integers, FINN layers") as said:
         imported = import_model(model, images.numpy(), count=args.count)

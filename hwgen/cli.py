@@ -146,7 +146,9 @@ def summary(what: str, as_json: bool) -> None:
 @click.option("--image-size", type=click.IntRange(1), help="pixels each way [default: 224]")
 @click.option("--residual-bits", type=click.IntRange(2, 16), default=8, show_default=True)
 @click.option("--pooled-bits", type=click.IntRange(2, 16), default=8, show_default=True)
-@click.option("--clamp-slopes", is_flag=True, help="set negative PReLU slopes to 0")
+@click.option(
+    "--clamp-slopes", is_flag=True, help="set negative PReLU slopes to 0: smaller hardware"
+)
 def import_reactnet(
     checkpoint: Path,
     arch: str,

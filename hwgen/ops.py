@@ -58,6 +58,11 @@ def add(a: IntArray, b: IntArray) -> IntArray:
     return a + b
 
 
+def subtract(a: IntArray, b: IntArray) -> IntArray:
+    """Element-wise integer difference."""
+    return a - b
+
+
 def fork(x: IntArray, *, outputs: int) -> tuple[IntArray, ...]:
     """The same values for every reader."""
     return (x,) * outputs

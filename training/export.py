@@ -10,11 +10,9 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from hwgen.errors import UserInputError
 from training import checkpoint as checkpoints
 from training.data import load_dataset, stacked
 from training.model import ReActNet
-from training.quantizers import RPReLU
 from training.quiet import quiet
 
 with quiet():
@@ -38,7 +36,7 @@ def export(checkpoint: Path, out: Path) -> Path:
     data = load_dataset(config.data, config.data_folder, config.model.image_size)
     images, labels = stacked(data.held_out, MOST_IMAGES)
     float_accuracy = trained.metrics.get("float_accuracy")
-    return write(trained.net, (images, labels), out, float_accuracy=float_accuracy, what=checkpoint)
+    return write(trained.net, (images, labels), out, float_accuracy=float_accuracy)
 
 
 def write(
@@ -47,10 +45,8 @@ def write(
     out: Path,
     *,
     float_accuracy: float | None,
-    what: Path,
 ) -> Path:
     """Write a network and its verification data: images (N, C, H, W) and labels (N,), if known."""
-    _check_monotone(net, what)
     images, labels = data
     with torch.no_grad():
         logits = torch.cat([net(part) for part in torch.split(images, BATCH)]).numpy()
@@ -109,15 +105,6 @@ def _drop_traces(model: onnx.ModelProto) -> None:
     for item in (model, graph, *(entry for entries in lists for entry in entries)):
         item.ClearField("metadata_props")
         item.ClearField("doc_string")
-
-
-def _check_monotone(net: ReActNet, path: Path) -> None:
-    for name, module in net.named_modules():
-        if isinstance(module, RPReLU) and bool((module.prelu.weight < 0).any()):
-            raise UserInputError(
-                f"{path}: {name} has a negative slope, {module.prelu.weight.min().item():.3g}; "
-                "its activation is not monotone; train again with hwgen"
-            )
 
 
 def _save(path: Path, arrays: dict[str, Any]) -> None:

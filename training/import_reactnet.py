@@ -145,7 +145,7 @@ def bring_in(
     seen = less_mean(torch.from_numpy(data.images))
     labels = None if data.labels is None else torch.from_numpy(data.labels)
     exact, losses = quantise(net, seen, labels, clamp_slopes=clamp_slopes)
-    write(exact, (seen, data.labels), model, float_accuracy=losses[0].accuracy, what=path)
+    write(exact, (seen, data.labels), model, float_accuracy=losses[0].accuracy)
     return exact.config, losses
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hwgen.errors import UserInputError
 from training.calibrate import calibrate
 from training.exact import make_exact
 from training.model import Branch, Projection, ReActNet
@@ -35,20 +34,14 @@ def quantise(
 ) -> tuple[ReActNet, list[Loss]]:
     """Calibrate on images and put everything on the hardware's grids; what each step costs.
 
-    ``net`` is binary and otherwise float; images (N, C, S, S), labels (N,). Raises
-    ``UserInputError`` for negative PReLU slopes unless ``clamp_slopes`` sets them to 0: those
-    activations are not monotone, so no staircase.
+    ``net`` is binary and otherwise float; images (N, C, S, S), labels (N,). Activations of negative
+    PReLU slope take two staircases each in hardware; ``clamp_slopes`` sets them to 0 instead.
     """
     net.eval()
     want = classes(net, images)
     losses = [_loss("binarised, otherwise float", want, want, labels)]
     negative = negative_slopes(net)
-    if negative and not clamp_slopes:
-        raise UserInputError(
-            f"{negative} PReLU slopes are negative, so their activations are not monotone; "
-            "--clamp-slopes sets them to 0 and shows what that costs"
-        )
-    if negative:
+    if negative and clamp_slopes:
         net = copy.deepcopy(net)
         net.clamp_()
         got = classes(net, images)

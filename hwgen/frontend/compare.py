@@ -46,7 +46,9 @@ def quiet() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            # it looks for an Abs behind every Sub, whoever else reads the difference
+            warnings.filterwarnings("ignore", "find_consumer: found multiple consumers")
             yield
     finally:
         logger.setLevel(level)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import onnx
 from finn.transformation.fpgadataflow.convert_to_hw.binary_matrix_vector_activation import (
     InferBinaryMatrixVectorActivation,
 )
@@ -63,8 +64,7 @@ def steps(streamlined: ModelWrapper) -> Iterator[Step]:
         InferLabelSelectLayer(),
         InferDuplicateStreamsLayer(),
         MinimizeWeights(),
-        MinimizeAccumulators(),
-        KeepSums(streamlined),
+        MinimizeAccumulators(streamlined),
         InferDataTypes(),
         GiveUniqueNodeNames(),
         GiveReadableTensorNames(),
@@ -143,40 +143,23 @@ class MinimizeWeights(Transformation):  # type: ignore[misc]
         return model, False
 
 
-class KeepSums(Transformation):  # type: ignore[misc]
-    """Gives sums with constants the types that streamlining found for them.
+class MinimizeAccumulators(Transformation):  # type: ignore[misc]
+    """FINN's MinimizeAccumulatorWidth in one pass, with types of ours where FINN's are wrong.
 
-    FINN derives them from the types of their operands, which are wider: a popcount with what zero
-    padding adds stays within 0..K, and an offset that a pool is given is taken off again.
+    XNOR MVAUs get the type of their popcounts, 0..K: FINN takes the range of {0, 1} by {-1, +1},
+    which is too small (K = 8 gives INT4). Sums with constants and differences keep the types that
+    streamlining found, where FINN has no more than their operands' types: a popcount with what zero
+    padding adds stays within 0..K, an offset that a pool is given is taken off again, and the
+    difference of two staircases lies in the range of the function they make.
     """
 
     def __init__(self, streamlined: ModelWrapper) -> None:
         super().__init__()
         self.types = {
-            node.output[0]: streamlined.get_tensor_datatype(node.output[0])
+            node.output[0]: streamlined.get_tensor_datatype(node.output[0]).name
             for node in streamlined.graph.node
-            if node.op_type == "Add"
-            and streamlined.get_initializer(node.input[1]) is not None
-            # a bias goes into its product, whose type follows from its operands'
-            and streamlined.find_producer(node.input[0]).op_type != "MatMul"
+            if node.op_type == "Sub" or _adds_constant(streamlined, node)
         }
-
-    def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
-        """Set attribute and annotation."""
-        for node in model.graph.node:
-            dtype = self.types.get(node.output[0])
-            if node.op_type == "ElementwiseAdd" and dtype is not None:
-                getCustomOp(node).set_nodeattr("out_dtype", dtype.name)
-                model.set_tensor_datatype(node.output[0], dtype)
-        return model, False
-
-
-class MinimizeAccumulators(Transformation):  # type: ignore[misc]
-    """FINN's MinimizeAccumulatorWidth, but XNOR MVAUs get the type of their popcounts, 0..K.
-
-    FINN takes the range of {0, 1} by {-1, +1} for them, which is too small (K = 8 gives INT4). And
-    it infers all types anew after every node; here each node's follow from those before it.
-    """
 
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
         """Set types of inputs, accumulators and outputs from the first node to the last."""
@@ -187,7 +170,15 @@ class MinimizeAccumulators(Transformation):  # type: ignore[misc]
                 popcount = str(IntType.holding(0, op.get_nodeattr("MW")))
                 op.set_nodeattr("accDataType", popcount)
                 op.set_nodeattr("outputDataType", popcount)
+            elif node.op_type.startswith("Elementwise") and node.output[0] in self.types:
+                op.set_nodeattr("out_dtype", self.types[node.output[0]])
             elif hasattr(op, "minimize_accumulator_width"):
                 op.minimize_accumulator_width(model)
             op.infer_node_datatype(model)
         return model, False
+
+
+def _adds_constant(model: ModelWrapper, node: onnx.NodeProto) -> bool:
+    """Whether it does, and not as a bias that goes into its product, whose type is FINN's."""
+    constant = node.op_type == "Add" and model.get_initializer(node.input[1]) is not None
+    return constant and model.find_producer(node.input[0]).op_type != "MatMul"

@@ -140,6 +140,10 @@ class Emitter:
         """Integer sum of two streams."""
         return self.node("Add", [a, b], shape, _finn(IntType.holding(lo, hi)))
 
+    def subtract(self, a: str, b: str, shape: Shape, dtype: Any) -> str:
+        """Integer difference of two streams, known to lie in ``dtype``."""
+        return self.node("Sub", [a, b], shape, dtype)
+
     def add_constant(
         self, source: str, shape: Shape, bias: IntArray, lo: int, hi: int
     ) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from hwgen.errors import UnsupportedError
 from hwgen.layers import from_finn
 from hwgen.layers.base import FinnNode
+from hwgen.layers.subtract import require_fitting
 from hwgen.quant import IntArray, IntType, QuantGraph, Scaling, Tensor
 
 Fused = tuple[tuple[str, str], ...]
@@ -24,7 +25,7 @@ def to_quant_graph(model: ModelWrapper, name: str, scaling: Scaling) -> QuantGra
     fused: Fused = ()
     for fuse in (fuse_pool, fuse_padding, fuse_offset, fuse_bias):
         nodes, fused = fuse(nodes, fused)
-    return QuantGraph(
+    graph = QuantGraph(
         name=name,
         input=_tensor(model, model.graph.input[0].name),
         output=_tensor(model, model.graph.output[0].name),
@@ -32,6 +33,8 @@ def to_quant_graph(model: ModelWrapper, name: str, scaling: Scaling) -> QuantGra
         scaling=scaling,
         fused=fused,
     ).check()
+    require_fitting(graph)
+    return graph
 
 
 @dataclass(frozen=True, slots=True)

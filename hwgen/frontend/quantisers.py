@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +14,13 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 
 from hwgen.errors import UnsupportedError
-from hwgen.frontend.staircase import EXHAUSTIVE, chain_function, extract
+from hwgen.frontend.staircase import (
+    EXHAUSTIVE,
+    NotMonotone,
+    chain_function,
+    difference,
+    extract,
+)
 from hwgen.frontend.values import Grid, Stream, Walk, Weights, attributes_of, datatype, fail
 from hwgen.quant import BINARY, IntArray, IntType
 
@@ -100,7 +108,11 @@ class Quantisers(Walk):
         for pend in stream.pending:
             slope = self.constant(pend.input[1]) if pend.op_type == "PRelu" else None
             if slope is not None and (slope < 0).any() and stream.hi - stream.lo >= EXHAUSTIVE:
-                raise fail(pend, "a negative PReLU slope is not monotone")
+                raise fail(
+                    pend,
+                    f"a slope below zero is not monotone, and {stream.hi - stream.lo + 1} values "
+                    f"are too many for a table of it ({EXHAUSTIVE}); quantise before it",
+                )
         narrow = int(bool(attributes_of(node).get("narrow"))) if dtype != BINARY else 0
         lowest, levels = dtype.lo + narrow, dtype.hi - dtype.lo - narrow
         apply = chain_function(self.model, [*stream.pending, node], stream.channels)
@@ -111,14 +123,9 @@ class Quantisers(Walk):
             return (level + 1) // 2 if dtype == BINARY else level - lowest
 
         try:
-            stairs = extract(level_of, stream.channels, stream.lo, stream.hi, levels)
+            out = self.stairs(stream, level_of, levels, (lowest, datatype(dtype)))
         except UnsupportedError as error:
             raise fail(node, str(error)) from error
-        self.flip(node, stream, stairs.flip)
-        out_type = BINARY if dtype == BINARY else dtype
-        out = self.emit.threshold(
-            stream.name, stream.shape, stairs.thresholds, lowest, datatype(out_type)
-        )
         if dtype == BINARY:
             grid = Grid(scale.reshape(-1), gain=2, base=-1)
             result = Stream(out, stream.shape, 0, 1, grid, binary=True)
@@ -128,19 +135,66 @@ class Quantisers(Walk):
         self.equals[out] = (node.output[0], grid)
         return result
 
-    def flip(self, node: onnx.NodeProto, stream: Stream, flip: NDArray[np.bool_]) -> None:
-        """Negate the weight columns of falling channels (a negative batch norm gamma)."""
-        if not flip.any() and stream.name not in self.flipped:
-            return
-        if not stream.weights:
-            raise fail(node, f"channel {int(np.argmax(flip))} falls, and no product is before it")
+    def stairs(
+        self,
+        stream: Stream,
+        level_of: Callable[[IntArray], IntArray],
+        levels: int,
+        output: tuple[int, Any],
+    ) -> str:
+        """Emit a function of a stream's integers: ``output`` is its lowest value and its type.
+
+        A staircase where every channel rises, or falls and a product is before it; else the
+        difference of two staircases.
+        """
+        lowest, dtype = output
+        try:
+            found = extract(level_of, stream.channels, stream.lo, stream.hi, levels)
+            if self.flip(stream, found.flip):
+                matrix = found.thresholds
+                return self.emit.threshold(stream.name, stream.shape, matrix, lowest, dtype)
+        except NotMonotone:
+            pass
+        if stream.hi - stream.lo >= EXHAUSTIVE:
+            raise UnsupportedError(
+                f"a channel falls with no product before it that could be negated, and "
+                f"{stream.hi - stream.lo + 1} values are too many for a table; use fewer bits"
+            )
+        self.flip(stream, np.zeros(stream.channels, bool))
+        flipped = self.flipped.get(stream.name, np.zeros(1, bool))
+        held = self.emit.types[stream.name]
+        parts = difference(
+            lambda x: level_of(np.where(flipped, stream.lo + stream.hi - x, x)),
+            stream.channels,
+            stream.lo,
+            stream.hi,
+            (int(held.min()), int(held.max()) + 1),
+        )
+        up, down = (
+            self.emit.threshold(
+                stream.name,
+                stream.shape,
+                matrix,
+                start,
+                datatype(IntType.holding(min(start, 0), max(start + matrix.shape[1], 0))),
+            )
+            for start, matrix in zip((lowest, 0), parts, strict=True)
+        )
+        return self.emit.subtract(up, down, stream.shape, dtype)
+
+    def flip(self, stream: Stream, flip: NDArray[np.bool_]) -> bool:
+        """Negate the weight columns of falling channels (a negative batch norm gamma).
+
+        False where that cannot be: no product is before them, or another reader has decided.
+        """
         if stream.name in self.flipped:
-            if not np.array_equal(self.flipped[stream.name], flip):
-                raise fail(node, "two quantisers of one product rise and fall differently")
-            return
+            return np.array_equal(self.flipped[stream.name], flip)
+        if flip.any() and not stream.weights:
+            return False
         self.flipped[stream.name] = flip
         self.emit.negate_columns(stream.weights, flip)
         self.emit.negate_columns(stream.borders, flip)
+        return True
 
     def average_pool(self, node: onnx.NodeProto) -> None:
         """AveragePool waits for its quantiser; it must cut the image into squares."""

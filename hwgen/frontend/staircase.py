@@ -67,6 +67,41 @@ class Staircase:
     flip: NDArray[np.bool_]
 
 
+class NotMonotone(UnsupportedError):
+    """A channel rises and falls."""
+
+
+def difference(
+    level_of: Callable[[IntArray], IntArray],
+    channels: int,
+    lo: int,
+    hi: int,
+    reach: tuple[int, int],
+) -> tuple[IntArray, IntArray]:
+    """Two staircases whose difference is any function: level_of(x) = sum(x >= up) - sum(x >= down).
+
+    ``level_of`` maps integers (n, channels) of [lo, hi] to levels of 0 and more (the Jordan
+    decomposition: one staircase takes every rise, the other every fall). Thresholds are
+    (channels, n); those always reached are reach[0], those never reached reach[1].
+    """
+    x = np.arange(lo, hi + 1)
+    table = level_of(np.repeat(x[:, None], channels, axis=1))
+    steps = np.diff(table, axis=0)
+    ups, downs = [], []
+    for c in range(channels):
+        always = np.full(table[0, c], reach[0])
+        ups.append(np.concatenate([always, np.repeat(x[1:], np.maximum(steps[:, c], 0))]))
+        downs.append(np.repeat(x[1:], np.maximum(-steps[:, c], 0)))
+    return _padded(ups, reach[1]), _padded(downs, reach[1])
+
+
+def _padded(rows: Sequence[IntArray], value: int) -> IntArray:
+    """Rows of different lengths as one matrix, at least one wide."""
+    width = max(1, *(len(row) for row in rows))
+    filled = [np.concatenate([row, np.full(width - len(row), value)]) for row in rows]
+    return np.stack(filled).astype(np.int64)
+
+
 def extract(
     level_of: Callable[[IntArray], IntArray], channels: int, lo: int, hi: int, levels: int
 ) -> Staircase:
@@ -74,7 +109,7 @@ def extract(
 
     ``level_of`` maps integers (n, channels) of [lo, hi] to levels 0..levels. A channel may fall
     instead of rise; its thresholds are then those of x -> level_of(lo + hi - x). A threshold that
-    is never reached is hi + 1. Raises ``UnsupportedError`` if a channel is not monotone.
+    is never reached is hi + 1. Raises ``NotMonotone`` if a channel rises and falls.
     """
     ends = level_of(np.array([[lo] * channels, [hi] * channels]))
     flip = ends[0] > ends[1]
@@ -95,7 +130,7 @@ def _by_table(
     falls = np.argwhere(np.diff(table, axis=0) < 0)
     if len(falls):
         at, channel = (int(v) for v in falls[0])
-        raise UnsupportedError(
+        raise NotMonotone(
             f"channel {channel} falls at {lo + at + 1} after it rose: not a staircase "
             "(a negative PReLU slope?)"
         )

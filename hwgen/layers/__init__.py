@@ -13,6 +13,7 @@ from hwgen.layers.max_pool import MaxPool
 from hwgen.layers.mvau import IntMvau, XnorMvau
 from hwgen.layers.pool import AveragePool
 from hwgen.layers.split import Split
+from hwgen.layers.subtract import Subtract
 from hwgen.layers.threshold import Threshold
 from hwgen.layers.top_k import TopK
 from hwgen.layers.width_converter import WidthConverter
@@ -32,6 +33,7 @@ __all__ = [
     "Layer",
     "MaxPool",
     "Split",
+    "Subtract",
     "Threshold",
     "TopK",
     "WidthConverter",
@@ -50,6 +52,7 @@ KINDS: tuple[type[Layer], ...] = (
     IntMvau,
     MaxPool,
     Split,
+    Subtract,
     Threshold,
     TopK,
     WidthConverter,

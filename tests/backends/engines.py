@@ -11,6 +11,7 @@ from hwgen.layers.fork import Fork
 from hwgen.layers.global_sum import GlobalSum
 from hwgen.layers.mvau import IntMvau, XnorMvau
 from hwgen.layers.pool import AveragePool
+from hwgen.layers.subtract import Subtract
 from hwgen.layers.threshold import Threshold
 from hwgen.layers.window import Window
 from hwgen.quant import BINARY, IntArray, IntType, QuantGraph, Scaling, Tensor
@@ -82,6 +83,10 @@ class _Graph:
         dtype = IntType.holding(a.dtype.lo + b.dtype.lo, a.dtype.hi + b.dtype.hi)
         return self.push(Add(self.name(), (a, b), (self.fresh(a.shape, dtype),)))
 
+    def subtract(self, a: Tensor, b: Tensor) -> Tensor:
+        dtype = IntType.holding(a.dtype.lo - b.dtype.hi, a.dtype.hi - b.dtype.lo)
+        return self.push(Subtract(self.name(), (a, b), (self.fresh(a.shape, dtype),)))
+
     def global_sum(self, x: Tensor) -> Tensor:
         dtype = IntType.holding(x.dtype.lo * x.pixels, x.dtype.hi * x.pixels)
         return self.push(GlobalSum(self.name(), (x,), (self.fresh((1, 1, x.channels), dtype),)))
@@ -121,7 +126,7 @@ def odd_network() -> QuantGraph:
     right = g.sign(g.xnor(g.window(a2, 2, 1, 1, pad_value=1), 66))
     right = g.xnor(g.window(right, 3, 2, 0), 11)
     right = g.threshold(right, 3, -1, IntType(3, signed=True))
-    x = g.sign(g.product(g.add(left, right), 128, -4, 3))
+    x = g.sign(g.product(g.subtract(left, right), 128, -4, 3))
     x = g.sign(g.xnor(g.window(x, 2, 1, 1), 1))  # whole words; then a tensor of one channel
     x = g.xnor(x, 70)
     assert x.dtype == BINARY

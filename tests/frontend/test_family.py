@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,19 @@ from qonnx.transformation.infer_shapes import InferShapes
 from hwgen.engine import chosen, interpret
 from hwgen.errors import UnsupportedError, UserInputError
 from hwgen.frontend.importer import Imported, import_model
-from hwgen.layers import BorderBias, Concat, MaxPool, Split, TopK, XnorMvau
-from hwgen.quant import QuantGraph, quantise_input
+from hwgen.layers import (
+    BorderBias,
+    Concat,
+    Fork,
+    MaxPool,
+    Split,
+    Subtract,
+    Threshold,
+    TopK,
+    XnorMvau,
+)
+from hwgen.layers.subtract import require_fitting
+from hwgen.quant import IntType, QuantGraph, Scaling, Tensor, quantise_input
 from tests.qonnx_models import ModelBuilder
 
 
@@ -151,6 +164,96 @@ def test_too_many_groups_are_refused(tmp_path: Path) -> None:
     path = binary_network((1, 4, 4), 1, width=34, groups=17).save(tmp_path / "m.onnx")
     with pytest.raises(UnsupportedError, match="17 groups are not supported"):
         import_model(path, None)
+
+
+def sloped_network(
+    seed: int, bits: int, *, shape: tuple[int, int, int] = (1, 4, 4)
+) -> ModelBuilder:
+    """Stem, then RPReLU with slopes of either sign and a quantiser, then the head."""
+    builder = ModelBuilder(seed, shape=shape)
+    builder.stem(5, bits=bits)
+    shifts = builder.per_channel(-1, 1)
+    shifts[:2] = 0
+    builder.here = builder.node("Add", builder.here, builder.const(shifts))
+    slopes = builder.per_channel(-1, 1)
+    slopes[:2] = [[[-0.5]], [[0.5]]]
+    builder.here = builder.node("PRelu", builder.here, builder.const(slopes))
+    builder.here = builder.node("Add", builder.here, builder.const(builder.per_channel(-0.3, 0.3)))
+    builder.here = builder.quant(builder.here, bits, 2**-3)
+    return builder
+
+
+@pytest.mark.parametrize("bits", [3, 4, 8])
+@pytest.mark.parametrize("seed", range(3))
+def test_negative_slopes_become_differences_of_staircases(
+    tmp_path: Path, seed: int, bits: int
+) -> None:
+    builder = sloped_network(seed, bits)
+    builder.head(3)
+    graph = imported_exactly(builder, tmp_path).graph
+    (difference,) = kinds(graph, Subtract)
+    assert difference.output.dtype == IntType(bits, signed=True)
+
+
+def test_a_pool_and_a_sign_read_what_a_negative_slope_made(tmp_path: Path) -> None:
+    builder = sloped_network(1, 4, shape=(1, 4, 8))
+    builder.half_block(3, stride=2)
+    builder.head(3)
+    assert len(kinds(imported_exactly(builder, tmp_path).graph, Subtract)) == 1
+
+
+def test_readers_of_one_tensor_may_fall_where_others_rise(tmp_path: Path) -> None:
+    builder = ModelBuilder(4, shape=(1, 4, 4))
+    builder.stem(6)
+    grid = builder.here
+    parts = []
+    for gains in ([1, -1, 2, -2, 1, 1], [1, 1, -1, -1, 0.5, -0.5]):
+        scaled = builder.node("Mul", grid, builder.const(np.reshape(gains, (6, 1, 1))))
+        parts.append(builder.quant(scaled, 4, 2**-3))
+    builder.here = builder.node("Add", *parts)
+    builder.here = builder.quant(builder.here, 4, 2**-3)
+    builder.head(3)
+    assert len(kinds(imported_exactly(builder, tmp_path).graph, Subtract)) == 2
+
+
+def test_readers_of_one_product_may_disagree_on_its_sign(tmp_path: Path) -> None:
+    builder = ModelBuilder(4, shape=(1, 4, 4))
+    builder.stem(6)
+    builder.conv_of_bits(builder.bipolar(builder.here), 6, 1)
+    product, sums = builder.here, []
+    for _ in range(3):
+        builder.here = product
+        builder.batch_norm(2.0)
+        sums.append(builder.quant(builder.here, 4, 2**-3))
+    builder.here = builder.node("Add", builder.node("Add", *sums[:2]), sums[2])
+    builder.here = builder.quant(builder.here, 4, 2**-3)
+    builder.head(3)
+    assert kinds(imported_exactly(builder, tmp_path).graph, Subtract)
+
+
+def test_a_slope_that_needs_too_large_a_table_is_refused(tmp_path: Path) -> None:
+    builder = sloped_network(0, 13)
+    builder.head(3)
+    path = builder.save(tmp_path / "m.onnx")
+    with pytest.raises(UnsupportedError, match=r"PRelu.*slope below zero.*too many"):
+        import_model(path, None)
+
+
+def test_a_difference_must_fit_its_type() -> None:
+    x = Tensor("x", (1, 1, 1), IntType(3))
+    xs = [replace(x, name=name) for name in ("x0", "x1")]
+    ys = [Tensor(name, (1, 1, 1), IntType(3)) for name in ("up", "down")]
+    out = Tensor("y", (1, 1, 1), IntType(1))
+    for down, fits in (([[2]], True), ([[7]], True), ([[6, 7]], False)):
+        layers = (
+            Fork("fork", (x,), tuple(xs)),
+            Threshold("t0", (xs[0],), (ys[0],), np.array([[1]])),
+            Threshold("t1", (xs[1],), (ys[1],), np.array(down)),
+            Subtract("sub", tuple(ys), (out,)),
+        )
+        graph = QuantGraph("g", x, out, layers, Scaling(1.0, 1.0)).check()
+        with nullcontext() if fits else pytest.raises(UnsupportedError, match=r"\[-1, 1\]"):
+            require_fitting(graph)
 
 
 def pooled_network(

@@ -255,15 +255,6 @@ def test_a_binary_tensor_is_padded_with_a_sign_or_zero_alone(tmp_path: Path) -> 
     refused(builder.save(tmp_path / "m.onnx"), "padded with 0.5", "pad with -1 or 0")
 
 
-def test_negative_prelu_slope_is_refused(tmp_path: Path) -> None:
-    builder = ModelBuilder()
-    builder.stem(2)
-    builder.here = builder.node("PRelu", builder.here, builder.const(np.full((2, 1, 1), -0.5)))
-    builder.here = builder.quant(builder.here, 4, 2**-3)
-    builder.head(2)
-    refused(builder.save(tmp_path / "m.onnx"), "channel", "PReLU")
-
-
 def test_residual_branches_of_different_scales_are_refused(tmp_path: Path) -> None:
     builder = ModelBuilder()
     builder.stem(2)

@@ -234,10 +234,11 @@ module formal_add_streams #(
   end
 endmodule
 
-// The sum of any two values, in every mix of signed and unsigned.
+// The sum or difference of any two values, in every mix of signed and unsigned.
 module formal_add_exact #(
     parameter int unsigned A_SIGNED = 0,
-    parameter int unsigned B_SIGNED = 0
+    parameter int unsigned B_SIGNED = 0,
+    parameter int unsigned SUBTRACT = 0
 ) (
     input wire logic       clk_i,
     input wire logic       any_reset_i,
@@ -254,7 +255,8 @@ module formal_add_exact #(
   logic m_valid;
   logic [6:0] sum, expected;
   add_streams #(
-      .PE(1), .A_BITS(3), .A_SIGNED(A_SIGNED), .B_BITS(4), .B_SIGNED(B_SIGNED), .OUT_BITS(7)
+      .PE(1), .A_BITS(3), .A_SIGNED(A_SIGNED), .B_BITS(4), .B_SIGNED(B_SIGNED), .OUT_BITS(7),
+      .SUBTRACT(SUBTRACT)
   ) device (
       .clk_i(clk_i), .rst_i(rst),
       .s_valid_i(s_valid_i), .s_ready_o(s_ready), .s_data_i({b_i, a_i}),
@@ -262,7 +264,7 @@ module formal_add_exact #(
   // x - 8 * sign is two's complement without any extension operator.
   wire logic [6:0] a = {4'b0, a_i} - (A_SIGNED != 0 && a_i[2] ? 7'd8 : 7'd0);
   wire logic [6:0] b = {3'b0, b_i} - (B_SIGNED != 0 && b_i[3] ? 7'd16 : 7'd0);
-  always_ff @(posedge clk_i) if (s_ready == 2'b11) expected <= a + b;
+  always_ff @(posedge clk_i) if (s_ready == 2'b11) expected <= SUBTRACT != 0 ? a - b : a + b;
   always_comb if (!rst && m_valid) assert (sum == expected);
 endmodule
 

@@ -11,6 +11,7 @@ from hwgen.layers.add import Add
 from hwgen.layers.base import Folding, Layer
 from hwgen.layers.fork import Fork
 from hwgen.layers.global_sum import GlobalSum
+from hwgen.layers.subtract import Subtract
 from hwgen.layers.width_converter import WidthConverter
 from hwgen.quant import BINARY, IntArray, IntType, Tensor
 from tests.rtl.bench import (
@@ -32,6 +33,11 @@ def add(channels: int, a: IntType, b: IntType, out: IntType, pe: int) -> tuple[L
     shape = (3, 4, channels)
     inputs = (Tensor("a", shape, a), Tensor("b", shape, b))
     return Add("add", inputs, (Tensor("y", shape, out),)), Folding(pe)
+
+
+def subtract(channels: int, a: IntType, b: IntType, out: IntType, pe: int) -> tuple[Layer, Folding]:
+    layer, folding = add(channels, a, b, out, pe)
+    return Subtract("sub", layer.inputs, layer.outputs), folding
 
 
 def fork(channels: int, dtype: IntType, readers: int, pe: int) -> tuple[Layer, Folding]:
@@ -56,6 +62,8 @@ LAYERS = [
     add(4, IntType(20), IntType(20), IntType(21), pe=4),
     add(12, INT4, INT4, INT8, pe=12),
     add(1, BINARY, UINT3, INT8, pe=1),
+    subtract(6, INT8, INT8, IntType(9, True), pe=2),
+    subtract(4, INT4, UINT3, IntType(5, True), pe=4),
     fork(6, INT8, readers=2, pe=3),
     fork(8, BINARY, readers=3, pe=1),
     fork(70, BINARY, readers=2, pe=70),
@@ -97,7 +105,7 @@ def test_layer_is_as_fast_as_its_schedule(bench: Bench, case: int) -> None:
 
 def test_eager_fork_serves_a_reader_while_another_waits(bench: Bench) -> None:
     """Under back-pressure some beat reaches the readers in different cycles, in both orders."""
-    case = NAMES.index("fork5-pe3")
+    case = NAMES.index("fork7-pe3")
     result = check_layer(bench, case, *LAYERS[case], frames=4, traffic=Traffic(seed=9, stall=0.5))
     first, second = result.out_cycles
     assert (first < second).any()

@@ -30,8 +30,9 @@ def add(pe: int) -> tuple[str, str, dict[str, int]]:
     return "formal_add_streams", "add_streams", {"PE": pe}
 
 
-def add_exact(a_signed: int, b_signed: int) -> tuple[str, str, dict[str, int]]:
-    return "formal_add_exact", "add_streams", {"A_SIGNED": a_signed, "B_SIGNED": b_signed}
+def add_exact(a_signed: int, b_signed: int, subtract: int = 0) -> tuple[str, str, dict[str, int]]:
+    kind = {"A_SIGNED": a_signed, "B_SIGNED": b_signed, "SUBTRACT": subtract}
+    return "formal_add_exact", "add_streams", kind
 
 
 def axis(
@@ -48,7 +49,7 @@ PROOFS = [
     *(converter(*w) for w in ((1, 2), (1, 3), (2, 8), (2, 1), (3, 1), (8, 2), (3, 3))),
     add(1),
     add(2),
-    *(add_exact(a, b) for a in (0, 1) for b in (0, 1)),
+    *(add_exact(a, b, s) for a in (0, 1) for b in (0, 1) for s in (0, 1)),
     axis("in", 4, 1, 6, 1),
     axis("in", 4, 1, 6, 2),
     axis("in", 4, 1, 8, 4),

@@ -109,6 +109,7 @@ TYPICAL: list[tuple[str, dict[str, int]]] = [
     ("width_converter", {"IN_WIDTH": 12, "OUT_WIDTH": 4}),
     ("width_converter", {"IN_WIDTH": 4, "OUT_WIDTH": 12}),
     ("add_streams", {"PE": 2, "A_SIGNED": 0, "OUT_BITS": 10}),
+    ("add_streams", {"PE": 2, "OUT_BITS": 8, "SUBTRACT": 1}),
     ("global_sum", {"PIXELS": 9, "CHANNELS": 6, "PE": 2}),
     ("axis_in", {"LANES": 2}),
     ("axis_out", {"LANES": 2, "ELEM_BYTES": 2}),

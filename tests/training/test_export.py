@@ -7,9 +7,11 @@ import torch
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 
+from hwgen.data import load_data
 from hwgen.engine import interpret
 from hwgen.errors import UserInputError
 from hwgen.frontend.importer import import_model
+from hwgen.layers import Subtract
 from hwgen.quant import quantise_input
 from training.exact import make_exact
 from training.export import export, to_qonnx
@@ -165,10 +167,16 @@ def test_bad_checkpoints_are_user_errors(
     assert not (tmp_path / "out").exists()
 
 
-def test_negative_slope_is_refused(tiny_run: TrainResult, tmp_path: Path):
+def test_negative_slopes_are_exported_and_imported_exactly(tiny_run: TrainResult, tmp_path: Path):
     content = torch.load(tiny_run.checkpoint, weights_only=True)
     content["state_dict"]["halves.1.act.prelu.weight"][2] = -0.25
     path = tmp_path / "checkpoint.pt"
     torch.save(content, path)
-    with pytest.raises(UserInputError, match="halves.1.act has a negative slope"):
-        export(path, tmp_path / "model.onnx")
+    model = export(path, tmp_path / "model.onnx")
+    data = load_data(model.with_suffix(".data.npz"))
+    graph = import_model(model, data.images, count=2).graph
+    assert sum(isinstance(layer, Subtract) for layer in graph.layers) == 1
+    frames = quantise_input(graph, data.images[:32])
+    output = interpret(graph, frames, keep=False)[graph.output.name].reshape(32, -1)
+    logits = output.astype(np.float32) * np.float32(graph.scaling.output_scale)
+    np.testing.assert_array_equal(logits, data.brevitas_logits[:32])

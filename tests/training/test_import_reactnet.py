@@ -228,12 +228,13 @@ def test_quantising_reports_every_step_and_ends_on_the_grids(tmp_path: Path):
     assert len(np.unique(exact.config.limits)) > 1
 
 
-def test_negative_slopes_are_refused_or_set_to_zero(tmp_path: Path):
+def test_negative_slopes_stay_or_are_set_to_zero(tmp_path: Path):
     net = convert(checkpoint_of(tmp_path, "reactnet-a"), "reactnet-a", 64)
     images, _ = pictures(4, 64)
     net.halves[3].act.prelu.weight.data[1] = -0.125
-    with pytest.raises(UserInputError, match=r"PReLU slopes are negative.*--clamp-slopes"):
-        quantise(net, images, None)
+    exact, losses = quantise(net, images, None)
+    assert exact.halves[3].act.prelu.weight[1] == -0.125
+    assert "slopes" not in losses[1].step
     exact, losses = quantise(net, images, None, clamp_slopes=True)
     assert exact.halves[3].act.prelu.weight[1] == 0
     assert "set to 0" in losses[1].step
