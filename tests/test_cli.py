@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from hwgen import cli, verify
 from hwgen.files import MANIFEST
 from tests.qonnx_models import ModelBuilder, reactnet
+from tests.training.test_import_reactnet import checkpoint_of
 
 Run = Callable[..., tuple[int, str]]
 
@@ -312,3 +314,29 @@ def test_full_disk_is_one_line(
     monkeypatch.setattr("hwgen.files.os.replace", full)
     result = run("build", model, "--out", tmp_path / "b", "--no-verify")
     assert_refused(result, "No space left on device", "--out")
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_the_authors_becomes_proven_hardware(tmp_path: Path, run: Run) -> None:
+    """Zero padding, 7x7 stem, max pool, projections, negative slopes and top-k in every engine."""
+    checkpoint = checkpoint_of(tmp_path, "bireal-18", base=2)
+    content = torch.load(checkpoint, weights_only=True)
+    content["state_dict"]["module.layer2.1.prelu.weight"][1] = -0.25
+    torch.save(content, checkpoint)
+    images, labels = np.random.default_rng(2).random((3, 3, 32, 32), np.float32), np.arange(3)
+    np.savez(tmp_path / "images.npz", images=images, labels=labels)
+    words = ("--arch", "bireal18", "--images", tmp_path / "images.npz", "--image-size", 32)
+    code, text = run("import-reactnet", checkpoint, *words, "--out", tmp_path / "run")
+    assert code == 0, text
+    assert "parameters rounded" in text
+    folder = tmp_path / "build"
+    model = tmp_path / "run" / "model.onnx"
+    code, text = run("build", model, "--top-k", 3, "--fps", 400, "--out", folder, "--no-verify")
+    assert code == 0, text
+    code, text = run("verify", folder)
+    assert code == 0, text
+    verdicts = json.loads((folder / "report" / "verification.json").read_text())
+    assert set(verdicts) >= {"brevitas", "finn", "reference", "cppsim", "rtlsim"}
+    assert all(v["images"] > 0 and v["mismatches"] == 0 for v in verdicts.values())
+    layers = json.loads((folder / "report" / "op_and_param_counts.json").read_text())
+    assert "ElementwiseSub" in json.dumps(layers)
