@@ -173,6 +173,20 @@ def export(checkpoint: Path, out: Path | None) -> None:
 
 
 @cli.command()
+@click.argument("model", type=FilePath)
+@click.option("--board", help="also whether it can fit this board")
+@click.option("--json", "as_json", is_flag=True, help="as JSON")
+def check(model: Path, board: str | None, as_json: bool) -> int:
+    """Say in seconds what a QONNX MODEL would become, and all that is in the way.
+
+    Exit code 0: it can be built; 1: it cannot; 2: there is no such file, or it is no ONNX model.
+    """
+    from hwgen.checking import check_model
+
+    return check_model(model, board, as_json=as_json)
+
+
+@cli.command()
 @click.argument("model", type=FilePath, required=False)
 @click.option("--config", type=FilePath, help="YAML file with these options as keys")
 @config_options(skip=("model",))

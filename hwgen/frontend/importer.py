@@ -73,8 +73,7 @@ def import_model(
     original = load(path)
     _, c, h, w = _input_shape(original)
     say("streamline")
-    with consistent(path):
-        integer = streamline(original, top_k)
+    integer = streamline(original, top_k)
     scaling = integer.scaling
     if images is None:
         images = np.random.default_rng(0).random((count, c, h, w), np.float32)

@@ -106,6 +106,7 @@ def clean_up(path: Path, proto: onnx.ModelProto) -> ModelWrapper:
             node.domain = "" if onnx.defs.has(node.op_type) else FOREIGN
         elif not supported(node):
             node.domain = FOREIGN
+    proto.opset_import.append(onnx.helper.make_opsetid(FOREIGN, 1))
     keep = [*QUANTISERS, *(n.op_type for n in proto.graph.node if not supported(n))]
     with consistent(path), warnings.catch_warnings():
         warnings.simplefilter("ignore", category=DeprecationWarning)

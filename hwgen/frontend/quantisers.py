@@ -13,7 +13,17 @@ from qonnx.core.onnx_exec import execute_onnx
 
 from hwgen.errors import UnsupportedError
 from hwgen.frontend.staircase import EXHAUSTIVE, chain_function, extract
-from hwgen.frontend.values import Grid, Stream, Walk, Weights, attributes_of, datatype, fail
+from hwgen.frontend.values import (
+    Grid,
+    Stream,
+    Walk,
+    Weights,
+    attributes_of,
+    datatype,
+    evaluating,
+    fail,
+)
+from hwgen.frontend.wellformed import broadcasts_to
 from hwgen.quant import BINARY, IntArray, IntType
 
 ROUNDING = ("ROUND", "HALF_EVEN", "FLOOR")
@@ -40,6 +50,8 @@ class Quantisers(Walk):
         if scale is None:
             raise fail(node, "its scale is not a constant")
         scale = np.asarray(scale, np.float32)
+        if not scale.size or not (np.isfinite(scale) & (scale > 0)).all():
+            raise fail(node, "its scale is not a positive number; export it again")
         if node.op_type == "BipolarQuant":
             return scale, BINARY
         zero, bits = self.constant(node.input[2]), self.constant(node.input[3])
@@ -55,7 +67,12 @@ class Quantisers(Walk):
     def quantised_constant(self, node: onnx.NodeProto) -> Weights:
         """Run the quantiser on its constant; integers are what it returns over its scale."""
         scale, dtype = self.target(node)
+        stored = np.asarray(self.constant(node.input[0]))
+        if not stored.size or not broadcasts_to([stored, scale], stored.shape):
+            raise fail(node, f"a scale of shape {scale.shape} does not fit {stored.shape} weights")
         values = self.run(node)
+        if not np.isfinite(values).all():
+            raise fail(node, "its weights are NaN or infinite")
         integers = np.rint(values.astype(np.float64) / scale).astype(np.int64)
         if not np.array_equal(integers.astype(np.float32) * scale, values):
             raise fail(node, "its output is not an integer multiple of its scale")
@@ -73,7 +90,8 @@ class Quantisers(Walk):
         )
         for name in node.input:
             single.set_initializer(name, self.constant(name))
-        return np.asarray(execute_onnx(single, {})[node.output[0]], np.float32)
+        with evaluating(f"node {node.name} ({node.op_type})"):
+            return np.asarray(execute_onnx(single, {})[node.output[0]], np.float32)
 
     def quantised_input(self, node: onnx.NodeProto) -> Stream:
         """The network's input; the host quantises it, so it enters as integers."""

@@ -177,5 +177,3 @@ def broadcasts_to(arrays: Iterable[NDArray[Any]], shape: Iterable[int]) -> bool:
 
 def _called(node: onnx.NodeProto) -> str:
     return f"{node.name or node.output[0]} ({node.op_type})"
-
-
