@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 from google.protobuf.message import DecodeError
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.fold_constants import FoldConstants
@@ -23,8 +24,9 @@ from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantInit
 
 from hwgen.errors import HwgenError, UnsupportedError, UserInputError
-from hwgen.frontend.wellformed import defects, fix_batch, oversized
+from hwgen.frontend.wellformed import batch_of, defects, fix_batch, oversized
 
+onnxruntime.set_default_logger_severity(4)  # what it has to say comes as exceptions
 FOREIGN = "hwgen.foreign"  # domain of operators that no library here knows
 QUANTISERS = ("Quant", "BipolarQuant")
 
@@ -83,6 +85,10 @@ def refusals(path: Path, proto: onnx.ModelProto) -> Iterator[HwgenError]:
         yield UnsupportedError(
             f"{path}: one input and one output are supported, the graph has {len(inputs)} and "
             f"{len(graph.output)}"
+        )
+    elif (batch := batch_of(graph)) != 1:
+        yield UnsupportedError(
+            f"{path}: it reads batches of {batch} images; export it with a batch of 1"
         )
 
 

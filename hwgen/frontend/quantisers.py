@@ -52,10 +52,13 @@ class Quantisers(Walk):
         scale = np.asarray(scale, np.float32)
         if not scale.size or not (np.isfinite(scale) & (scale > 0)).all():
             raise fail(node, "its scale is not a positive number; export it again")
+        rank = len(self.model.get_tensor_shape(node.input[0]) or scale.shape)
+        if any(np.ndim(self.constant(name)) > rank for name in node.input[1:]):
+            raise fail(node, f"its parameters have more axes than its input, {rank}")
         if node.op_type == "BipolarQuant":
             return scale, BINARY
         zero, bits = self.constant(node.input[2]), self.constant(node.input[3])
-        if zero is None or np.any(zero) or bits is None:
+        if zero is None or np.any(zero) or zero.size not in (1, scale.size) or bits is None:
             raise fail(node, "its zero point is not 0 or its bit width is not a constant")
         if np.size(bits) != 1 or not 1 <= float(bits) <= 16 or float(bits) != int(bits):
             raise fail(node, f"a bit width of {bits} is not supported; 1 to 16 are")

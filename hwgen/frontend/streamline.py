@@ -16,7 +16,7 @@ import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 
 from hwgen.errors import UnsupportedError, UserInputError
-from hwgen.frontend.load import ENDS, LINEAR, PASS, QUANTISERS, UNARY
+from hwgen.frontend.load import ENDS, LINEAR, PASS, QUANTISERS, UNARY, supported
 from hwgen.frontend.products import Products
 from hwgen.frontend.quantisers import Quantisers
 from hwgen.frontend.values import Grid, IntegerGraph, Stream, Walk, attributes_of, fail
@@ -63,7 +63,7 @@ def streamline(
         **dict.fromkeys(ENDS, walk.choose),
     }
     for node in list(model.graph.node):
-        visit(walk, node, handlers.get(node.op_type, unknown))
+        visit(walk, node, handlers[node.op_type] if supported(node) else unknown)
     if top_k is not None:
         walk.end_in_top_k(top_k)
     return walk.finish()
@@ -203,6 +203,8 @@ class _Operators(Quantisers, Products):
         if name not in self.streams:
             raise UnsupportedError(f"output {name} does not depend on the input")
         stream = self.streams[name]
+        if not self.emit.nodes:
+            raise UnsupportedError("the network holds no layer behind its input")
         for node in stream.pending:
             stream = self.output_bias(node, stream)
         scale = np.unique(stream.grid.scale)
@@ -228,6 +230,8 @@ class _Operators(Quantisers, Products):
             count = self.constant(node.input[1])
             if count is None or not attributes.get("largest", 1) or not attributes.get("sorted", 1):
                 raise fail(node, "the largest, sorted, and a constant number of them are supported")
+            if len(node.output) < 2:
+                raise fail(node, "it has no output of indices")
             k, output, axis = int(count.reshape(-1)[0]), node.output[1], attributes.get("axis", -1)
         if axis not in (1, -1, 3) or attributes.get("select_last_index", 0):
             raise fail(node, "only the first largest over the classes is supported")

@@ -43,14 +43,16 @@ def survey(path: Path) -> tuple[Preflight, QuantGraph | None]:
         node.doc_string = node.name or node.output[0]  # cleaning up renames
     collector = _Collector(found)
     graph = None
+    foreign = [n for n in proto.graph.node if not supported(n)]
+    alone = [explain(n, "the operator is not supported") for n in foreign]
+    if any("one input and one output" in problem.reason for problem in found):
+        return Preflight(str(path), (), 0, (*found, *alone), ()), None
     try:
         model = clean_up(path, proto)
     except HwgenError as error:  # perhaps because of operators whose shapes nobody knows
-        foreign = [n for n in proto.graph.node if not supported(n)]
         if not foreign:
             raise
-        found += [explain(n, "the operator is not supported") for n in foreign]
-        found.append(explain(None, str(error)))
+        found += [*alone, explain(None, str(error))]
     else:
         graph = collector.run(model, path.stem)
     listed = tuple(collector.hazards)
@@ -85,6 +87,7 @@ class _Collector:
     hazards: list[Hazard] = field(default_factory=list)
     absorbed: int = 0
     unknown: set[str] = field(default_factory=set)
+    emitted: bool = False
 
     def run(self, model: ModelWrapper, name: str) -> QuantGraph | None:
         """Visit every node; the layers where nothing is in the way."""
@@ -92,7 +95,8 @@ class _Collector:
             integer = streamline(model, visit=self.visit)
             layers = preview(integer, name) if not self.problems else None
         except HwgenError as error:
-            if model.graph.output[0].name not in self.unknown:  # else because of other problems
+            output = model.graph.output[0].name
+            if output not in self.unknown and (self.emitted or not self.problems):
                 self.problems.append(explain(None, str(error)))
             return None
         self.hazards += hazards.of_types(integer.model)
@@ -113,6 +117,7 @@ class _Collector:
         if doubtful or failure is not None:
             self.recover(walk, node)
             return
+        self.emitted |= bool(walk.emit.nodes)
         row = row_of(walk, node, first)
         self.hazards += hazards.of_result(walk, node, first)
         if row is None:
@@ -167,10 +172,7 @@ def _guess(walk: Walk, name: str, dtype: IntType, scale: float) -> bool:
     nhwc = _nhwc(shape)
     if nhwc is None:
         return False
-    source = walk.emit.input(f"guess_{name}", nhwc, datatype(dtype))
-    walk.streams[name] = Stream(
-        source, nhwc, dtype.lo, dtype.hi, _grid(dtype, grid), binary=dtype == BINARY
-    )
+    walk.streams[name] = _placed(walk, f"guess_{name}", nhwc, dtype, grid)
     return True
 
 
@@ -186,13 +188,22 @@ def _of_quantiser(walk: Walk, node: onnx.NodeProto) -> Stream | None:
         return None
     if scale.size != 1:
         return None
-    name = walk.emit.input(f"behind_{node.name}", nhwc, datatype(dtype))
-    grid = _grid(dtype, scale.reshape(-1))
-    return Stream(name, nhwc, dtype.lo, dtype.hi, grid, binary=dtype == BINARY)
+    return _placed(walk, f"behind_{node.name}", nhwc, dtype, scale.reshape(-1))
 
 
-def _grid(dtype: IntType, scale: NDArray[np.float32]) -> Grid:
-    return Grid(scale, gain=2, base=-1) if dtype == BINARY else Grid(scale)
+def _placed(
+    walk: Walk,
+    name: str,
+    nhwc: tuple[int, int, int, int],
+    dtype: IntType,
+    scale: NDArray[np.float32],
+) -> Stream:
+    """A stream that comes from nowhere, on the grid of a quantiser."""
+    walk.emit.shapes[name], walk.emit.types[name] = nhwc, datatype(dtype)
+    walk.emit.source = walk.emit.source or name
+    binary = dtype == BINARY
+    grid = Grid(scale, gain=2, base=-1) if binary else Grid(scale)
+    return Stream(name, nhwc, dtype.lo, dtype.hi, grid, binary=binary)
 
 
 def _nhwc(shape: Sequence[int] | None) -> tuple[int, int, int, int] | None:

@@ -19,6 +19,8 @@ from hwgen.errors import HwgenError, UnsupportedError
 from hwgen.frontend.emit import Emitter
 from hwgen.quant import BINARY, IntArray, IntType, Scaling
 
+FARTHEST = 2.0**100  # float32 ends at 2**128
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -63,6 +65,12 @@ class Stream:
     def channels(self) -> int:
         """C."""
         return self.shape[3]
+
+    @property
+    def within_float32(self) -> bool:
+        """Whether all values, and the steps between them, are far from overflow and underflow."""
+        most = max(abs(self.lo), abs(self.hi), 1) * float(self.grid.scale.max()) * self.grid.gain
+        return float(self.grid.scale.min()) > FARTHEST**-1 and most < FARTHEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +135,8 @@ class Walk:
         """The streams that a node made are as large as the file says."""
         for name in node.output:
             stream, want = self.streams.get(name), self.model.get_tensor_shape(name)
+            if stream is not None and not stream.within_float32:
+                raise fail(node, "its values leave the range of float32; export the file again")
             waits = stream is not None and (any(stream.pads) or stream.pending)
             if stream is None or waits or not want or node.op_type in ("TopK", "ArgMax"):
                 continue

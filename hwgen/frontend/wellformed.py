@@ -41,10 +41,26 @@ def defects(proto: onnx.ModelProto) -> Iterator[str]:
             f"it is of opset {version}; {OLDEST_OPSET} to {onnx.defs.onnx_opset_version()} are read"
         )
         return
+    if not all(isinstance(text, str) for text in _texts(proto.graph)):
+        yield "it holds names that are no text"
+        return
     yield from _order(proto.graph)
     yield from _constants(proto.graph)
     for node in proto.graph.node:
-        yield from _node(node, proto.ir_version, version)
+        yield from _node(node, version)
+
+
+def _texts(graph: onnx.GraphProto) -> Iterator[object]:
+    """All names; protobuf gives those that are not UTF-8 as bytes."""
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield attribute.name
+            try:
+                yield attribute.s.decode()
+            except UnicodeDecodeError:
+                yield attribute.s
+    yield from (v.name for v in chain(graph.input, graph.output, graph.initializer))
 
 
 def _order(graph: onnx.GraphProto) -> Iterator[str]:
@@ -85,22 +101,23 @@ def _constants(graph: onnx.GraphProto) -> Iterator[str]:
             continue
         if values.dtype.kind not in "fiub":
             yield f"constant {name} holds no numbers"
-        elif values.dtype.kind == "f" and not np.isfinite(values).all():
-            yield f"constant {name} holds NaN or infinite values"
+        elif values.dtype.kind == "f" and not (values.size and np.isfinite(values).all()):
+            yield f"constant {name} holds NaN or infinite values, or none"
 
 
-def _node(node: onnx.NodeProto, ir_version: int, opset: int) -> Iterator[str]:
+def _node(node: onnx.NodeProto, opset: int) -> Iterator[str]:
     """Inputs and attributes are those of the operator, and sizes are sizes."""
     if node.op_type in _QUANTISERS:
         count, kinds = _QUANTISERS[node.op_type]
         wrong = [a.name for a in node.attribute if a.type != kinds.get(a.name, a.type)]
+        wrong += {"signed", "narrow"} & kinds.keys() - {a.name for a in node.attribute}
         if len(node.input) != count or not all(node.input) or wrong:
             yield f"node {_called(node)}: not {count} inputs, or wrong attributes {wrong}"
         return
     if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type):
         return  # unsupported anyway
     context = onnx.checker.C.CheckerContext()
-    context.ir_version, context.opset_imports = max(ir_version, 3), {"": opset}
+    context.ir_version, context.opset_imports = onnx.IR_VERSION, {"": opset}
     try:
         onnx.checker.check_node(node, context)
     except onnx.checker.ValidationError as error:
@@ -137,6 +154,14 @@ def fix_batch(proto: onnx.ModelProto) -> None:
             del proto.graph.value_info[:]
             for output in proto.graph.output:
                 output.type.tensor_type.ClearField("shape")
+
+
+def batch_of(graph: onnx.GraphProto) -> int:
+    """Images that the network reads at once; 1 where its input has no axes at all."""
+    constants = {tensor.name for tensor in graph.initializer}
+    image = next(value for value in graph.input if value.name not in constants)
+    dims = image.type.tensor_type.shape.dim
+    return int(dims[0].dim_value) if dims else 1
 
 
 def oversized(model: ModelWrapper) -> Iterator[str]:
