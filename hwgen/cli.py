@@ -76,6 +76,8 @@ def _click_type(annotation: Any) -> Any:
     """The click type of ``X`` or ``X | None``."""
     if isinstance(annotation, types.UnionType):
         annotation = next(a for a in typing.get_args(annotation) if a is not type(None))
+    if typing.get_origin(annotation) is typing.Literal:
+        return click.Choice(typing.get_args(annotation))
     return FilePath if annotation is Path else annotation
 
 

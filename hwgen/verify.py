@@ -16,12 +16,12 @@ from hwgen.backends import cpp, reference, rtlsim
 from hwgen.data import VerificationData, load_data
 from hwgen.dataflow import Dataflow
 from hwgen.engine import EngineRun, chosen, first_difference, interpret
-from hwgen.errors import MismatchError
+from hwgen.errors import MismatchError, UserInputError
 from hwgen.files import require_writable, write_json
 from hwgen.journal import Journal
 from hwgen.layers import TopK
 from hwgen.quant import IntArray, QuantGraph, quantise_input
-from hwgen.saved import DATA, MODEL, load_build, read_json
+from hwgen.saved import DATA, MODEL, engine_of, load_build, read_json
 
 LAYERWISE = 3  # frames on which every layer's output is compared, not the network's alone
 STALLED = 4  # frames that rtlsim also runs under random idle and back-pressure
@@ -64,6 +64,7 @@ def verify(
     differs; the reports are written before.
     """
     flow, _ = load_build(folder)
+    engines = _available(folder, engines)
     require_writable(folder / "report")
     data = load_data(input_file or folder / DATA)
     frames = quantise_input(flow.graph, data.images[:images])
@@ -104,6 +105,19 @@ def verify(
                 f"{verdict.images} images; first difference: {where}"
             )
     return verdicts
+
+
+def _available(folder: Path, engines: tuple[str, ...]) -> tuple[str, ...]:
+    """All engines that the build has; one asked for alone that it has not is an error."""
+    if engine_of(folder) == "rtl":
+        return engines
+    found = tuple(name for name in engines if name != "rtlsim")
+    if not found:
+        raise UserInputError(
+            f"{folder} was built with --engine finn and has no RTL of hwgen's to simulate; "
+            "verify it with --finn, --reference or --cppsim"
+        )
+    return found
 
 
 def _prepare(name: str, folder: Path, flow: Dataflow) -> Run:

@@ -147,6 +147,9 @@ class Products(Walk):
             or attributes.get("transA", 0)
         ):
             raise fail(node, "alpha, beta and transA are not supported")
+        shape = self.model.get_tensor_shape(node.input[0])
+        if weights.integers.ndim != 2 or (shape is not None and len(shape) != 2):
+            raise fail(node, f"its input {shape} and weights need two axes; Flatten in front")
         transposed = node.op_type == "Gemm" and attributes.get("transB", 0)
         if not transposed and weights.scale.size > 1:
             raise fail(node, "per-channel weight scales need transB")

@@ -53,19 +53,21 @@ class Quantisers(Walk):
         if not scale.size or not (np.isfinite(scale) & (scale > 0)).all():
             raise fail(node, "its scale is not a positive number; export it again")
         rank = len(self.model.get_tensor_shape(node.input[0]) or scale.shape)
-        if any(np.ndim(self.constant(name)) > rank for name in node.input[1:]):
+        values = (self.constant(name) for name in node.input[1:])
+        if any(value is not None and value.ndim > rank for value in values):
             raise fail(node, f"its parameters have more axes than its input, {rank}")
         if node.op_type == "BipolarQuant":
             return scale, BINARY
         zero, bits = self.constant(node.input[2]), self.constant(node.input[3])
         if zero is None or np.any(zero) or zero.size not in (1, scale.size) or bits is None:
             raise fail(node, "its zero point is not 0 or its bit width is not a constant")
-        if np.size(bits) != 1 or not 1 <= float(bits) <= 16 or float(bits) != int(bits):
-            raise fail(node, f"a bit width of {bits} is not supported; 1 to 16 are")
+        width = float(bits.reshape(-1)[0])
+        if bits.size != 1 or not 1 <= width <= 16 or width != int(width):
+            raise fail(node, f"a bit width of {width:g} is not supported; 1 to 16 are")
         attributes = attributes_of(node)
         if attributes.get("rounding_mode", "ROUND").upper() not in ROUNDING:
             raise fail(node, f"rounding mode {attributes['rounding_mode']}")
-        return scale, IntType(int(bits), bool(attributes.get("signed", 1)))
+        return scale, IntType(int(width), bool(attributes.get("signed", 1)))
 
     def quantised_constant(self, node: onnx.NodeProto) -> Weights:
         """Run the quantiser on its constant; integers are what it returns over its scale."""
