@@ -37,8 +37,10 @@ def check_model(model: Path, board: str | None, *, as_json: bool) -> int:
 def _show(found: Preflight) -> None:
     if found.rows:
         console.print(_table(found))
-    for hazard in found.hazards:
-        console.print(f"[yellow]note[/] {escape(f'{hazard.node}: {hazard.text}')}")
+    for kind in dict.fromkeys(hazard.kind for hazard in found.hazards):
+        first, *others = (hazard for hazard in found.hazards if hazard.kind == kind)
+        more = f" (and {len(others)} more such nodes)" if others else ""
+        console.print(f"[yellow]note[/] {escape(f'{first.node}{more}: {first.text}')}")
     for number, problem in enumerate(found.problems, 1):
         where = f"{problem.node} ({problem.operator}): " if problem.node else ""
         if problem.source not in ("", problem.node):

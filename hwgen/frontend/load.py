@@ -127,7 +127,7 @@ def clean_up(path: Path, proto: onnx.ModelProto) -> ModelWrapper:
             GiveUniqueNodeNames(),
             GiveReadableTensorNames(),
         ):
-            model = model.transform(step)
+            model = model.transform(step, make_deepcopy=False)
         _require_sizes(path, model)
     return model
 

@@ -52,16 +52,18 @@ _OTHERWISE = "change the network in training and export it again"
 
 def explain(node: onnx.NodeProto | None, message: str) -> Problem:
     """A failure's message as reason and remedy; a node adds its name in the file."""
-    text = re.sub(r"^node [^()]+ \(\w+\): ", "", message)
-    operator = "" if node is None else node.op_type
-    reason, _, remedy = text.partition("; ")
+    told = re.match(r"node (\S+) \((\w+)\): ", message)
+    name, operator = told.groups() if told else ("", "")
+    if node is not None:
+        name, operator = node.name, node.op_type
+    reason, _, remedy = message[told.end() if told else 0 :].partition("; ")
     if operator and operator not in SUPPORTED:
         remedy = FOREIGN.get(operator, f"replace it, or {_HOST}")
     if "not a staircase" in reason:
         remedy = _GENERAL["PRelu"]
     return Problem(
-        node="" if node is None else node.name,
-        source="" if node is None else node.doc_string or node.name,
+        node=name,
+        source=name if node is None else node.doc_string or name,
         operator=operator,
         reason=reason,
         remedy=remedy or _GENERAL.get(operator, _OTHERWISE),

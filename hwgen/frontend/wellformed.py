@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import AttributeProto, numpy_helper
+from onnx import AttributeProto, TensorProto, numpy_helper
 from qonnx.core.modelwrapper import ModelWrapper
 
 OLDEST_OPSET = 11
@@ -26,6 +26,13 @@ _INT, _STRING = AttributeProto.INT, AttributeProto.STRING
 _QUANTISERS = {  # inputs, and attributes with the kind they must have
     "Quant": (4, {"signed": _INT, "narrow": _INT, "rounding_mode": _STRING}),
     "BipolarQuant": (2, {}),
+}
+
+_FLOATS = {  # inputs that are numbers of the network, not places or sizes
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "MatMul", "PRelu"), (0, 1)),
+    **dict.fromkeys(("Conv", "Gemm"), (0, 1, 2)),
+    "BatchNormalization": (0, 1, 2, 3, 4),
+    "Pad": (0, 2),
 }
 
 
@@ -48,6 +55,7 @@ def defects(proto: onnx.ModelProto) -> Iterator[str]:
     yield from _constants(proto.graph)
     for node in proto.graph.node:
         yield from _node(node, version)
+    yield from _types(proto.graph)
 
 
 def _texts(graph: onnx.GraphProto) -> Iterator[object]:
@@ -103,6 +111,16 @@ def _constants(graph: onnx.GraphProto) -> Iterator[str]:
             yield f"constant {name} holds no numbers"
         elif values.dtype.kind == "f" and not (values.size and np.isfinite(values).all()):
             yield f"constant {name} holds NaN or infinite values, or none"
+
+
+def _types(graph: onnx.GraphProto) -> Iterator[str]:
+    """Constants that meet the network's numbers are float32 as these."""
+    kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    for node in graph.node:
+        met = [name for i, name in enumerate(node.input) if i in _FLOATS.get(node.op_type, ())]
+        wrong = [name for name in met if kinds.get(name, TensorProto.FLOAT) != TensorProto.FLOAT]
+        if wrong and not all(name in kinds for name in node.input):
+            yield f"node {_called(node)}: constant {wrong[0]} is not of float32"
 
 
 def _node(node: onnx.NodeProto, opset: int) -> Iterator[str]:
