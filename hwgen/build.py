@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwgen import estimate, fifo, folding, report
-from hwgen.backends import cpp, pynq, reference, rtlsim, systemverilog, vivado, yosys
+from hwgen.backends import cpp, finn, pynq, reference, rtlsim, systemverilog, vivado, yosys
 from hwgen.board import Board
 from hwgen.config import BuildConfig
 from hwgen.data import VerificationData, load_data
@@ -21,7 +21,7 @@ from hwgen.layers.base import Folding
 from hwgen.quant import IntArray, QuantGraph, quantise_input
 from hwgen.saved import DATA, describe_build
 
-GENERATED = ("rtl", "reference", "driver", "project", "intermediate_models")
+GENERATED = ("rtl", "reference", "driver", "project", "intermediate_models", "finn")
 EXAMPLES = 4  # frames that the driver carries to try itself
 
 
@@ -48,7 +48,8 @@ def build(config: BuildConfig, model: Path) -> Built:
     require_writable(folder)
     unseal(folder)
     sweep(folder, ("report", "verification_output"), keep=Files())
-    total = 6 + config.synth + config.bitstream
+    own = config.engine == "rtl"
+    total = 6 + config.synth + config.bitstream if own else 7
     journal = Journal(folder / "build.log", total, title=f"build {folder}")
     with journal.running():
         with journal.step("import model"):
@@ -59,21 +60,27 @@ def build(config: BuildConfig, model: Path) -> Built:
             flow, sizing = folding.plan(imported.graph, board, foldings, clock_mhz)
             folding.require_fit(flow.resources, board, "the design")
         with journal.step("FINN dataflow model"):
-            models, finn_report = _finn(imported, foldings, board)
+            models, finn_report, names = _finn(imported, foldings, board)
         with journal.step("generate hardware and software"):
             data = data or VerificationData(imported.images)
             frames = quantise_input(flow.graph, data.images[:EXAMPLES])
-            files = generate(flow, board, frames) | describe_build(flow, board) | models
+            files = generate(flow, board, frames) if own else software(flow)
+            files |= describe_build(flow, board, config.engine) | models
+            if not own:
+                files |= _for_finn(config, flow, board, models, names, frames)
             files |= Files({DATA: data.to_bytes()})
             files.write(folder)
             sweep(folder, GENERATED, keep=files)
             seal(folder, files)
         with journal.step("estimates"):
             _write_estimates(folder, flow, sizing, finn_report)
-        if config.synth:
+        if not own:
+            with journal.step("finn build"):
+                _run_finn(folder, files, config, journal)
+        if own and config.synth:
             with journal.step("synthesise with Yosys"):
                 synthesise(folder, flow, board, journal)
-        if config.bitstream:
+        if own and config.bitstream:
             with journal.step("bitstream with Vivado"):
                 vivado.run(folder / "project", folder / "project" / "vivado.log")
         with journal.step("report"):
@@ -108,12 +115,46 @@ def generate(flow: Dataflow, board: Board, frames: IntArray) -> Files:
     expected = interpret(flow.graph, frames, keep=False)[flow.graph.output.name]
     return (
         rtl.under("rtl")
-        | reference.emit(flow.graph).under("reference")
-        | cpp.emit(flow.graph).under("cppsim")
+        | software(flow)
         | rtlsim.emit(flow).under("rtlsim")
         | vivado.emit(flow, board, sorted(rtl)).under("project")
         | pynq.emit(flow, board, (frames, expected)).under("driver")
     )
+
+
+def software(flow: Dataflow) -> Files:
+    """The models in numpy and in C++, which every engine's hardware must equal."""
+    return reference.emit(flow.graph).under("reference") | cpp.emit(flow.graph).under("cppsim")
+
+
+def _for_finn(
+    config: BuildConfig,
+    flow: Dataflow,
+    board: Board,
+    models: Files,
+    names: Mapping[str, Mapping[str, int]],
+    frames: IntArray,
+) -> Files:
+    """What is handed to ``finn build``, in the folder ``finn``."""
+    expected = interpret(flow.graph, frames, keep=False)[flow.graph.output.name]
+    return finn.emit(
+        models.content["intermediate_models/dataflow.onnx"],
+        names,
+        board,
+        flow.clock_mhz,
+        example=(frames, expected),
+        synth=config.synth,
+        bitstream=config.bitstream,
+    ).under("finn")
+
+
+def _run_finn(folder: Path, files: Files, config: BuildConfig, journal: Journal) -> None:
+    """Run FINN where it can run; write report/finn_build.json either way."""
+    handed = tuple(path for path in files if path.startswith("finn/"))
+    found = finn.run(folder / "finn", handed, bitstream=config.bitstream)
+    if not found.built:
+        journal.say(f"{', '.join(found.handed)} written; {found.note}")
+    write_json(folder / "report" / "finn_build.json", found.model_dump(mode="json"))
 
 
 def synthesise(folder: Path, flow: Dataflow, board: Board, journal: Journal) -> None:
@@ -145,9 +186,9 @@ def _import(
 
 def _finn(
     imported: Any, foldings: Mapping[str, Folding], board: Board
-) -> tuple[Files, dict[str, Any]]:
-    """FINN's models with our folding, and FINN's own estimates of them."""
-    from hwgen.frontend.importer import finn_estimates, fold, to_bytes
+) -> tuple[Files, dict[str, Any], dict[str, dict[str, int]]]:
+    """FINN's models with our folding, its own estimates of them, and the folding in its names."""
+    from hwgen.frontend.importer import finn_estimates, finn_folding, fold, to_bytes
 
     folded = fold(imported, foldings)
     files = {
@@ -156,7 +197,7 @@ def _finn(
         "dataflow": to_bytes(folded),
     }
     models = Files({f"intermediate_models/{name}.onnx": data for name, data in files.items()})
-    return models, finn_estimates(folded, board.part)
+    return models, finn_estimates(folded, board.part), finn_folding(folded, board.part)
 
 
 def _write_estimates(

@@ -76,6 +76,8 @@ def _click_type(annotation: Any) -> Any:
     """The click type of ``X`` or ``X | None``."""
     if isinstance(annotation, types.UnionType):
         annotation = next(a for a in typing.get_args(annotation) if a is not type(None))
+    if typing.get_origin(annotation) is typing.Literal:
+        return click.Choice(typing.get_args(annotation))
     return FilePath if annotation is Path else annotation
 
 
@@ -172,6 +174,20 @@ def export(checkpoint: Path, out: Path | None) -> None:
     from hwgen.commands import export_network
 
     export_network(checkpoint, out)
+
+
+@cli.command()
+@click.argument("model", type=FilePath)
+@click.option("--board", help="also whether it can fit this board")
+@click.option("--json", "as_json", is_flag=True, help="as JSON")
+def check(model: Path, board: str | None, as_json: bool) -> int:
+    """Say in seconds what a QONNX MODEL would become, and all that is in the way.
+
+    Exit code 0: it can be built; 1: it cannot; 2: there is no such file, or it is no ONNX model.
+    """
+    from hwgen.checking import check_model
+
+    return check_model(model, board, as_json=as_json)
 
 
 @cli.command()

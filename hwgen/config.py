@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -34,6 +34,10 @@ class BuildConfig(BaseModel):
     folding: Annotated[
         Path | None, Field(description="PE and SIMD by layer: a final_hw_config.json")
     ] = None
+    engine: Annotated[
+        Literal["rtl", "finn"],
+        Field(description="whose hardware: hwgen's own RTL, or FINN's (finn build needs Vivado)"),
+    ] = "rtl"
     images: Annotated[
         Path | None,
         Field(

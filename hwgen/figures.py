@@ -17,6 +17,7 @@ class BuildSummary(BaseModel):
     """What the report needs of build_config.yaml."""
 
     name: str
+    engine: str = "rtl"
     clock_mhz: float
     board: Board
 
@@ -38,6 +39,7 @@ class Reports:
     verification: schema.Verification | None
     accuracy: schema.Accuracy | None
     finn: schema.FinnEstimates | None
+    finn_build: schema.FinnBuild | None
     times: dict[str, float]
 
 

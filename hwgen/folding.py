@@ -106,6 +106,12 @@ class _Search:
         return weight(cost, self.board)
 
 
+def smallest(graph: QuantGraph, board: Board) -> Foldings:
+    """The least area of all, at whatever rate."""
+    search = _Search(graph, board)
+    return search.least(search.rates()[-1])
+
+
 def for_rate(graph: QuantGraph, board: Board, max_cycles: int) -> Foldings:
     """The least area that keeps every layer within ``max_cycles`` cycles a frame.
 

@@ -64,6 +64,11 @@ class Journal:
         self._progress.update(self._task, description=f"{self.title}: {text}")
         self.lines.append(f"  {text}")
 
+    def say(self, text: str) -> None:
+        """Tell the user something to keep, above the bar and in the log."""
+        self._progress.console.print(text, markup=False)
+        self.lines.append(f"  {text}")
+
     def save_times(self, path: Path) -> None:
         """Write seconds by step."""
         write_bytes(path, to_json(self.seconds))

@@ -13,7 +13,7 @@ import yaml
 
 from hwgen.diagram import BOX_H, draw
 from hwgen.figures import KINDS, Reports, bar, number, percent
-from hwgen.page_parts import count_rows, drawn_box, fifo_rows, layer_rows
+from hwgen.page_parts import count_rows, drawn_box, fifo_rows, layer_rows, total
 
 ROLES = (
     ("binary", "binary arithmetic"),
@@ -47,6 +47,8 @@ def context(r: Reports) -> dict[str, object]:
         "accuracy": _accuracy(r),
         "layers": layer_rows(r),
         "finn": bool(r.finn),
+        "engines": _engines(r),
+        "finn_build": r.finn_build,
         "counts": count_rows(r),
         "ops": number(r.counts.ops),
         "fifos": fifo_rows(r),
@@ -163,6 +165,22 @@ def _throughput(r: Reports) -> list[dict[str, str]]:
             "note": "",
         },
     ]
+
+
+def _engines(r: Reports) -> list[dict[str, str]]:
+    """Our estimate of the whole design beside FINN's."""
+    if r.finn is None:
+        return []
+    ours, theirs = r.resources.total, total(r.finn.resources.values())
+    mhz, cycles = r.config.clock_mhz, r.finn.max_cycles
+    rows = (
+        ("cycles a frame", r.performance.max_cycles, cycles),
+        ("frames a second", r.performance.fps, mhz * 1e6 / cycles if cycles else None),
+        ("LUT", ours.LUT, theirs.get("LUT")),
+        ("BRAM of 36 kbit", ours.BRAM36, theirs.get("BRAM_18K", 0) / 2),
+        ("DSP", ours.DSP, theirs.get("DSP")),
+    )
+    return [{"what": what, "ours": number(a, 1), "finn": number(b, 1)} for what, a, b in rows]
 
 
 def _equality(model: float, measured: float | None) -> str:

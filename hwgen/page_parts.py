@@ -102,7 +102,7 @@ def layer_rows(r: Reports) -> list[dict[str, object]]:
             "estimate": _amounts(r.resources.total),
             "synth": _amounts(r.synth),
             "finn_cycles": number(r.finn.max_cycles) if r.finn else "",
-            "finn": _finn(_sum(r.finn.resources.values()) if r.finn else {}),
+            "finn": _finn(total(r.finn.resources.values()) if r.finn else {}),
         }
     )
     return rows
@@ -126,12 +126,13 @@ def _finn(found: Mapping[str, float]) -> list[str]:
     return [number(found.get("LUT")), number(blocks, 1), number(found.get("DSP"))]
 
 
-def _sum(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    total: dict[str, float] = {}
+def total(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """FINN's resources of all layers."""
+    found: dict[str, float] = {}
     for row in rows:
         for key, value in row.items():
-            total[key] = total.get(key, 0) + value
-    return total
+            found[key] = found.get(key, 0) + value
+    return found
 
 
 def count_rows(r: Reports) -> list[dict[str, str]]:

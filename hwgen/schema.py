@@ -139,6 +139,21 @@ class FinnEstimates(_Record):
     max_cycles: Count | None = None
 
 
+class FinnBuild(_Record):
+    """finn_build.json: what was handed to FINN, and what ``finn build`` made of it.
+
+    ``note`` says what to install and to run where it did not run; ``outputs`` are files below
+    ``finn/output``; ``fps`` is FINN's own estimate of its build.
+    """
+
+    built: bool
+    handed: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
+    note: str = ""
+    log: str = ""
+    fps: float | None = None
+
+
 class Stream(_Record):
     """A tensor in words: shape (H, W, C) and type."""
 

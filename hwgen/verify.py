@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwgen import report
+from hwgen import mismatch, report
 from hwgen.backends import cpp, reference, rtlsim
 from hwgen.data import VerificationData, load_data
 from hwgen.dataflow import Dataflow
 from hwgen.engine import EngineRun, chosen, first_difference, interpret
-from hwgen.errors import MismatchError
+from hwgen.errors import MismatchError, UserInputError
 from hwgen.files import require_writable, write_json
 from hwgen.journal import Journal
 from hwgen.layers import TopK
+from hwgen.mismatch import Mismatch
 from hwgen.quant import IntArray, QuantGraph, quantise_input
-from hwgen.saved import DATA, MODEL, load_build, read_json
+from hwgen.saved import DATA, MODEL, engine_of, load_build, read_json
 
 LAYERWISE = 3  # frames on which every layer's output is compared, not the network's alone
 STALLED = 4  # frames that rtlsim also runs under random idle and back-pressure
@@ -61,22 +62,25 @@ def verify(
 
     The outputs of all images are compared, and every layer's on the first few. Raises
     ``MismatchError`` naming the first differing layer, channel and pixel of the first engine that
-    differs; the reports are written before.
+    differs; the reports are written before, and that place's tensors to
+    verification_output/first_mismatch.
     """
     flow, _ = load_build(folder)
+    engines = _available(folder, engines)
     require_writable(folder / "report")
     data = load_data(input_file or folder / DATA)
     frames = quantise_input(flow.graph, data.images[:images])
     log = folder / "verification_output" / "verify.log"
     journal = Journal(log, 1 + 2 * len(engines), title=f"verify {folder}")
+    mismatch.clear(log.parent)
     verdicts: dict[str, Verdict] = {}
+    places: dict[str, Mismatch] = {}
     outputs: dict[str, IntArray] = {}
     with journal.running():
         with journal.step("integer graph"):
             started = time.monotonic()
             final = flow.graph.output.name
             expected = interpret(flow.graph, frames, keep=False)[final]
-            layers = interpret(flow.graph, frames[:LAYERWISE])
             outputs["integer"] = expected
             if data.brevitas_logits is not None:
                 seconds = time.monotonic() - started
@@ -86,10 +90,13 @@ def verify(
                 run = _prepare(name, folder, flow)
             with journal.step(f"run {name}"):
                 try:
-                    verdicts[name], outputs[name] = _compare(flow, run, frames, expected, layers)
+                    verdicts[name], outputs[name], place = _compare(flow, run, frames, expected)
                 except MismatchError as error:  # no output at all: deadlock, a broken protocol
-                    failure = {"failure": str(error)}
-                    verdicts[name] = Verdict(len(frames), len(frames), failure, 0.0)
+                    verdicts[name], place = _failed(flow, run, frames, error)
+                if place is not None:
+                    places[name] = place
+    for name, place in list(places.items())[:1]:
+        mismatch.save(log.parent, flow.graph, name, place)
     write_json(folder / "report" / "verification.json", _merged(folder, verdicts))
     write_json(folder / "report" / "accuracy.json", accuracies(flow.graph, data, outputs))
     times = read_json(folder / "time_per_step.json")
@@ -102,8 +109,22 @@ def verify(
             raise MismatchError(
                 f"{name} differs from the integer graph on {verdict.mismatches} of "
                 f"{verdict.images} images; first difference: {where}"
+                + (f"; its tensors: {log.parent / mismatch.FOLDER}" if places else "")
             )
     return verdicts
+
+
+def _available(folder: Path, engines: tuple[str, ...]) -> tuple[str, ...]:
+    """All engines that the build has; one asked for alone that it has not is an error."""
+    if engine_of(folder) == "rtl":
+        return engines
+    found = tuple(name for name in engines if name != "rtlsim")
+    if not found:
+        raise UserInputError(
+            f"{folder} was built with --engine finn and has no RTL of hwgen's to simulate; "
+            "verify it with --finn, --reference or --cppsim"
+        )
+    return found
 
 
 def _prepare(name: str, folder: Path, flow: Dataflow) -> Run:
@@ -154,8 +175,10 @@ class _RtlRun:
 
 
 def _compare(
-    flow: Dataflow, run: Run, frames: IntArray, expected: IntArray, layers: Mapping[str, IntArray]
-) -> tuple[Verdict, IntArray]:
+    flow: Dataflow, run: Run, frames: IntArray, expected: IntArray
+) -> tuple[Verdict, IntArray, Mismatch | None]:
+    """An engine's verdict, its outputs, and where it differs first."""
+    layers = interpret(flow.graph, frames[:LAYERWISE])
     started = time.monotonic()
     whole = run(frames, False)
     traced = run(frames[:LAYERWISE], True)
@@ -165,12 +188,32 @@ def _compare(
         raise MismatchError(f"no output was recorded for {', '.join(sorted(unrecorded))}")
     ran = len(whole.output)
     wrong = (whole.output != expected[:ran]).reshape(ran, -1).any(axis=1)
-    first = first_difference(flow.graph, layers, traced.tensors)
-    if first is None and wrong.any():
+    first: Mapping[str, Any] | None = first_difference(flow.graph, layers, traced.tensors)
+    place = None
+    if first is not None:
+        at = first.get("image", 0)
+        some = slice(at, at + 1)
+        want, got = ({k: v[some] for k, v in x.items()} for x in (layers, traced.tensors))
+        place = Mismatch(first, frames[some], want, got)
+    elif wrong.any():
         final = flow.graph.output.name
         first = first_difference(flow.graph, {final: expected[:ran]}, {final: whole.output})
+        place = mismatch.locate(flow.graph, run, frames, int(np.argmax(wrong)))
+        first = first if place is None else place.where
     mismatches = max(int(wrong.sum()), int(first is not None))
-    return Verdict(ran, mismatches, first, seconds), whole.output
+    return Verdict(ran, mismatches, first, seconds), whole.output, place
+
+
+def _failed(
+    flow: Dataflow, run: Run, frames: IntArray, error: MismatchError
+) -> tuple[Verdict, Mismatch | None]:
+    """The verdict on an engine that broke down, and the first wrong layer if one image shows it."""
+    try:
+        place = mismatch.locate(flow.graph, run, frames, 0)
+    except MismatchError:  # a frame alone breaks it too
+        place = None
+    where = {} if place is None else place.where
+    return Verdict(len(frames), len(frames), {"failure": str(error), **where}, 0.0), place
 
 
 def against_brevitas(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 
+from hwgen.errors import UnsupportedError
 from hwgen.quant import IntArray, IntType
 
 Shape = tuple[int, int, int, int]
 GENERAL = "qonnx.custom_op.general"
 OPSET = 18
+MOST_VALUES = 1 << 26  # of a tensor, patches of convolutions included
 GENERAL_OPS = ("MultiThreshold", "Im2Col", "XnorPopcountMatMul", "QuantAvgPool2d", "MaxPoolNHWC")
 
 
@@ -42,6 +45,8 @@ class Emitter:
         self, op: str, inputs: list[str], shape: Shape, dtype: Any, **attributes: object
     ) -> str:
         """Append a node with one output; custom operators carry qonnx's domain."""
+        if not 0 < math.prod(shape) <= MOST_VALUES:
+            raise UnsupportedError(f"a tensor of shape {shape} is empty or too large")
         name = f"{op}_{sum(n.op_type == op for n in self.nodes)}"
         out = f"{name}_out"
         if op in GENERAL_OPS:

@@ -73,8 +73,7 @@ def import_model(
     original = load(path)
     _, c, h, w = _input_shape(original)
     say("streamline")
-    with consistent(path):
-        integer = streamline(original, top_k)
+    integer = streamline(original, top_k)
     scaling = integer.scaling
     if images is None:
         images = np.random.default_rng(0).random((count, c, h, w), np.float32)
@@ -164,10 +163,7 @@ def finn_estimates(folded: ModelWrapper, part: str) -> dict[str, Any]:
     The model is specialised for the part and partitioned, as ``finn build`` would.
     """
     with compare.quiet(), _scratch() as folder:
-        model = ModelWrapper(folded.model, make_deepcopy=True)
-        names = [node.name for node in model.graph.node]
-        model = model.transform(SpecializeLayers(part)).transform(GiveUniqueNodeNames())
-        ours = dict(zip((node.name for node in model.graph.node), names, strict=True))
+        model, ours = _specialised(folded, part)
         cycles = {ours[k]: int(v) for k, v in model.analysis(exp_cycles_per_layer).items()}
         resources = {
             ours[name]: {key: float(value) for key, value in found.items()}
@@ -181,6 +177,26 @@ def finn_estimates(folded: ModelWrapper, part: str) -> dict[str, Any]:
         "max_cycles": max(cycles.values()),
         "partitions": len(partitions),
     }
+
+
+def finn_folding(folded: ModelWrapper, part: str) -> dict[str, dict[str, int]]:
+    """PE and SIMD by the names that nodes have in ``finn build``, once specialised for the part."""
+    with compare.quiet():
+        model, _ = _specialised(folded, part)
+    config: dict[str, dict[str, int]] = {"Defaults": {}}
+    for node in model.graph.node:
+        op = getCustomOp(node)
+        keys = [key for key in ("PE", "SIMD") if key in op.get_nodeattr_types()]
+        config[node.name] = {key: int(op.get_nodeattr(key)) for key in keys}
+    return config
+
+
+def _specialised(folded: ModelWrapper, part: str) -> tuple[ModelWrapper, dict[str, str]]:
+    """The model with HLS or RTL chosen for every node, and our names by FINN's new ones."""
+    model = ModelWrapper(folded.model, make_deepcopy=True)
+    names = [node.name for node in model.graph.node]
+    model = model.transform(SpecializeLayers(part)).transform(GiveUniqueNodeNames())
+    return model, dict(zip((node.name for node in model.graph.node), names, strict=True))
 
 
 def to_bytes(model: ModelWrapper) -> bytes:

@@ -22,10 +22,11 @@ class Products(Walk):
     def pad(self, node: onnx.NodeProto) -> None:
         """Padding waits for its convolution; its value must be one the tensor can take."""
         stream = self.settled(node, node.input[0])
-        pads, value = self.constant(node.input[1]), self.constant(node.input[2])
+        pads = self.constant(node.input[1])
+        value = self.constant(node.input[2]) if len(node.input) > 2 else None
         if pads is None or (len(node.input) > 3 and node.input[3]):
             raise fail(node, "its pads are not constants over all axes")
-        amounts = [int(p) for p in pads]
+        amounts = [int(p) for p in pads.reshape(-1)]
         fill = 0.0 if value is None else float(value.reshape(-1)[0])
         if attributes_of(node).get("mode", "constant") != "constant" or len(amounts) != 8:
             raise fail(node, "only constant padding of images is supported")
@@ -146,6 +147,9 @@ class Products(Walk):
             or attributes.get("transA", 0)
         ):
             raise fail(node, "alpha, beta and transA are not supported")
+        shape = self.model.get_tensor_shape(node.input[0])
+        if weights.integers.ndim != 2 or (shape is not None and len(shape) != 2):
+            raise fail(node, f"its input {shape} and weights need two axes; Flatten in front")
         transposed = node.op_type == "Gemm" and attributes.get("transB", 0)
         if not transposed and weights.scale.size > 1:
             raise fail(node, "per-channel weight scales need transB")
@@ -195,6 +199,8 @@ class Products(Walk):
         bias = self.constant(node.input[2])
         if bias is None:
             raise fail(node, "its bias is not a constant")
+        if bias.size != stream.channels and (node.op_type == "Conv" or bias.size != 1):
+            raise fail(node, f"a bias of shape {bias.shape} for {stream.channels} channels")
         name = f"{node.output[0]}_bias"
         self.model.set_initializer(name, bias.reshape(1, -1, 1, 1).astype(np.float32))
         add = helper.make_node("Add", [stream.name, name], [f"{name}ed"], name=f"{node.name}_bias")

@@ -21,14 +21,22 @@ Fused = tuple[tuple[str, str], ...]
 
 def to_quant_graph(model: ModelWrapper, name: str, scaling: Scaling) -> QuantGraph:
     """Read every FINN node into its layer; the result is checked."""
-    nodes = [_node(model, n) for n in model.graph.node]
+    nodes = [node_of(model, n) for n in model.graph.node]
+    return from_nodes(nodes, name, model.graph.input[0].name, model.graph.output[0].name, scaling)
+
+
+def from_nodes(
+    nodes: Sequence[FinnNode], name: str, source: str, sink: str, scaling: Scaling
+) -> QuantGraph:
+    """Fuse neighbours and turn every node into its layer; from tensor ``source`` to ``sink``."""
+    tensors = {t.name: t for node in nodes for t in (*node.inputs, *node.outputs)}
     fused: Fused = ()
     for fuse in (fuse_pool, fuse_padding, fuse_offset, fuse_bias):
         nodes, fused = fuse(nodes, fused)
     graph = QuantGraph(
         name=name,
-        input=_tensor(model, model.graph.input[0].name),
-        output=_tensor(model, model.graph.output[0].name),
+        input=tensors[source],
+        output=tensors[sink],
         layers=tuple(from_finn(node) for node in nodes),
         scaling=scaling,
         fused=fused,
@@ -136,7 +144,8 @@ def _pairs(nodes: Sequence[FinnNode], first: str, second: str) -> list[_Pair]:
     return found
 
 
-def _node(model: ModelWrapper, node: onnx.NodeProto) -> FinnNode:
+def node_of(model: ModelWrapper, node: onnx.NodeProto) -> FinnNode:
+    """A node as plain data: streams, integer constants, attributes."""
     streams, constants = [], []
     for name in node.input:
         value = model.get_initializer(name)

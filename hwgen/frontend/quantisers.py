@@ -21,7 +21,17 @@ from hwgen.frontend.staircase import (
     difference,
     extract,
 )
-from hwgen.frontend.values import Grid, Stream, Walk, Weights, attributes_of, datatype, fail
+from hwgen.frontend.values import (
+    Grid,
+    Stream,
+    Walk,
+    Weights,
+    attributes_of,
+    datatype,
+    evaluating,
+    fail,
+)
+from hwgen.frontend.wellformed import broadcasts_to
 from hwgen.quant import BINARY, IntArray, IntType
 
 ROUNDING = ("ROUND", "HALF_EVEN", "FLOOR")
@@ -48,22 +58,34 @@ class Quantisers(Walk):
         if scale is None:
             raise fail(node, "its scale is not a constant")
         scale = np.asarray(scale, np.float32)
+        if not scale.size or not (np.isfinite(scale) & (scale > 0)).all():
+            raise fail(node, "its scale is not a positive number; export it again")
+        rank = len(self.model.get_tensor_shape(node.input[0]) or scale.shape)
+        values = (self.constant(name) for name in node.input[1:])
+        if any(value is not None and value.ndim > rank for value in values):
+            raise fail(node, f"its parameters have more axes than its input, {rank}")
         if node.op_type == "BipolarQuant":
             return scale, BINARY
         zero, bits = self.constant(node.input[2]), self.constant(node.input[3])
-        if zero is None or np.any(zero) or bits is None:
+        if zero is None or np.any(zero) or zero.size not in (1, scale.size) or bits is None:
             raise fail(node, "its zero point is not 0 or its bit width is not a constant")
-        if np.size(bits) != 1 or not 1 <= float(bits) <= 16 or float(bits) != int(bits):
-            raise fail(node, f"a bit width of {bits} is not supported; 1 to 16 are")
+        width = float(bits.reshape(-1)[0])
+        if bits.size != 1 or not 1 <= width <= 16 or width != int(width):
+            raise fail(node, f"a bit width of {width:g} is not supported; 1 to 16 are")
         attributes = attributes_of(node)
         if attributes.get("rounding_mode", "ROUND").upper() not in ROUNDING:
             raise fail(node, f"rounding mode {attributes['rounding_mode']}")
-        return scale, IntType(int(bits), bool(attributes.get("signed", 1)))
+        return scale, IntType(int(width), bool(attributes.get("signed", 1)))
 
     def quantised_constant(self, node: onnx.NodeProto) -> Weights:
         """Run the quantiser on its constant; integers are what it returns over its scale."""
         scale, dtype = self.target(node)
+        stored = np.asarray(self.constant(node.input[0]))
+        if not stored.size or not broadcasts_to([stored, scale], stored.shape):
+            raise fail(node, f"a scale of shape {scale.shape} does not fit {stored.shape} weights")
         values = self.run(node)
+        if not np.isfinite(values).all():
+            raise fail(node, "its weights are NaN or infinite")
         integers = np.rint(values.astype(np.float64) / scale).astype(np.int64)
         if not np.array_equal(integers.astype(np.float32) * scale, values):
             raise fail(node, "its output is not an integer multiple of its scale")
@@ -81,7 +103,8 @@ class Quantisers(Walk):
         )
         for name in node.input:
             single.set_initializer(name, self.constant(name))
-        return np.asarray(execute_onnx(single, {})[node.output[0]], np.float32)
+        with evaluating(f"node {node.name} ({node.op_type})"):
+            return np.asarray(execute_onnx(single, {})[node.output[0]], np.float32)
 
     def quantised_input(self, node: onnx.NodeProto) -> Stream:
         """The network's input; the host quantises it, so it enters as integers."""

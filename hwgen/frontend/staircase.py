@@ -18,10 +18,12 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 
 from hwgen.errors import UnsupportedError
+from hwgen.frontend.values import evaluating
 from hwgen.quant import IntArray
 
 FloatArray = NDArray[np.float32]
 EXHAUSTIVE = 1 << 12  # ranges up to this size are evaluated at every integer
+MOST_STEPS = 1 << 26  # thresholds, or integers to evaluate, in all channels
 
 
 def chain_function(
@@ -53,8 +55,12 @@ def chain_function(
         for name, value in constants.items():
             if value is not None:
                 small.set_initializer(name, value)
-        result = execute_onnx(small, {"x": values.reshape(shape)})[here]
-        return np.asarray(result, np.float32).reshape(len(values), channels)
+        with evaluating(f"the operators up to {nodes[-1].name}"):
+            result = execute_onnx(small, {"x": values.reshape(shape)})[here]
+        result = np.asarray(result, np.float32)
+        if result.size != values.size or not np.isfinite(result).all():
+            raise UnsupportedError("the operators before it give NaN, infinities or other shapes")
+        return result.reshape(len(values), channels)
 
     return apply
 
@@ -111,6 +117,8 @@ def extract(
     instead of rise; its thresholds are then those of x -> level_of(lo + hi - x). A threshold that
     is never reached is hi + 1. Raises ``NotMonotone`` if a channel rises and falls.
     """
+    if channels * max(levels, min(hi - lo, EXHAUSTIVE)) > MOST_STEPS:
+        raise UnsupportedError(f"{channels} channels of {levels} thresholds are too many")
     ends = level_of(np.array([[lo] * channels, [hi] * channels]))
     flip = ends[0] > ends[1]
 

@@ -16,21 +16,38 @@ import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 
 from hwgen.errors import UnsupportedError, UserInputError
-from hwgen.frontend.load import ENDS, LINEAR, PASS, QUANTISERS, UNARY
+from hwgen.frontend.load import ENDS, LINEAR, PASS, QUANTISERS, UNARY, supported
 from hwgen.frontend.products import Products
 from hwgen.frontend.quantisers import Quantisers
-from hwgen.frontend.values import Grid, IntegerGraph, Stream, attributes_of, fail
+from hwgen.frontend.values import Grid, IntegerGraph, Stream, Walk, attributes_of, fail
 from hwgen.quant import Scaling
 
+Handler = Callable[[onnx.NodeProto], None]
+Visit = Callable[[Walk, onnx.NodeProto, Handler], None]
 
-def streamline(model: ModelWrapper, top_k: int | None = None) -> IntegerGraph:
+
+def strictly(walk: Walk, node: onnx.NodeProto, handler: Handler) -> None:
+    """Visit a node; what it cannot be is an error."""
+    try:
+        handler(node)
+    except UnsupportedError as error:
+        if f"({node.op_type})" in str(error):
+            raise
+        raise fail(node, str(error)) from error
+    walk.require_shapes(node)
+
+
+def streamline(
+    model: ModelWrapper, top_k: int | None = None, visit: Visit = strictly
+) -> IntegerGraph:
     """Turn a cleaned-up QONNX model into its integer graph (NHWC, FINN's dialect).
 
     With ``top_k`` it ends in the places of that many largest outputs. Raises ``UnsupportedError``
-    that names the node in the way, why, and the remedy.
+    that names the node in the way, why, and the remedy. ``visit`` calls the handler of a node, or
+    survives its failure (survey.py).
     """
     walk = _Operators(model)
-    handlers: dict[str, Callable[[onnx.NodeProto], None]] = {
+    handlers: dict[str, Handler] = {
         **dict.fromkeys(QUANTISERS, walk.quantise),
         **dict.fromkeys(UNARY, walk.unary),
         **dict.fromkeys(PASS, walk.alias),
@@ -46,10 +63,15 @@ def streamline(model: ModelWrapper, top_k: int | None = None) -> IntegerGraph:
         **dict.fromkeys(ENDS, walk.choose),
     }
     for node in list(model.graph.node):
-        handlers[node.op_type](node)
+        visit(walk, node, handlers[node.op_type] if supported(node) else unknown)
     if top_k is not None:
         walk.end_in_top_k(top_k)
     return walk.finish()
+
+
+def unknown(node: onnx.NodeProto) -> None:
+    """No operator that hwgen knows."""
+    raise fail(node, "the operator is not supported")
 
 
 class _Operators(Quantisers, Products):
@@ -181,6 +203,8 @@ class _Operators(Quantisers, Products):
         if name not in self.streams:
             raise UnsupportedError(f"output {name} does not depend on the input")
         stream = self.streams[name]
+        if not self.emit.nodes:
+            raise UnsupportedError("the network holds no layer behind its input")
         for node in stream.pending:
             stream = self.output_bias(node, stream)
         scale = np.unique(stream.grid.scale)
@@ -206,6 +230,8 @@ class _Operators(Quantisers, Products):
             count = self.constant(node.input[1])
             if count is None or not attributes.get("largest", 1) or not attributes.get("sorted", 1):
                 raise fail(node, "the largest, sorted, and a constant number of them are supported")
+            if len(node.output) < 2:
+                raise fail(node, "it has no output of indices")
             k, output, axis = int(count.reshape(-1)[0]), node.output[1], attributes.get("axis", -1)
         if axis not in (1, -1, 3) or attributes.get("select_last_index", 0):
             raise fail(node, "only the first largest over the classes is supported")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +15,11 @@ from onnx import helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 
-from hwgen.errors import UnsupportedError
+from hwgen.errors import HwgenError, UnsupportedError
 from hwgen.frontend.emit import Emitter
 from hwgen.quant import BINARY, IntArray, IntType, Scaling
+
+FARTHEST = 2.0**100  # float32 ends at 2**128
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,12 @@ class Stream:
     def channels(self) -> int:
         """C."""
         return self.shape[3]
+
+    @property
+    def within_float32(self) -> bool:
+        """Whether all values, and the steps between them, are far from overflow and underflow."""
+        most = max(abs(self.lo), abs(self.hi), 1) * float(self.grid.scale.max()) * self.grid.gain
+        return float(self.grid.scale.min()) > FARTHEST**-1 and most < FARTHEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +130,36 @@ class Walk:
                 "put a Quant or BipolarQuant in front",
             )
         return stream
+
+    def require_shapes(self, node: onnx.NodeProto) -> None:
+        """The streams that a node made are as large as the file says."""
+        for name in node.output:
+            stream, want = self.streams.get(name), self.model.get_tensor_shape(name)
+            if stream is not None and not stream.within_float32:
+                raise fail(node, "its values leave the range of float32; export the file again")
+            waits = stream is not None and (any(stream.pads) or stream.pending)
+            if stream is None or waits or not want or node.op_type in ("TopK", "ArgMax"):
+                continue
+            channels = int(want[1]) if len(want) == 4 else stream.channels
+            if math.prod(want[1:]) != math.prod(stream.shape[1:]) or channels != stream.channels:
+                raise fail(
+                    node,
+                    f"its output has shape {list(want)} in the file, but {list(stream.shape)} "
+                    "(N, H, W, C) by its attributes; export the file again",
+                )
+
+
+@contextmanager
+def evaluating(what: str) -> Iterator[None]:
+    """Refuse what ONNX Runtime or qonnx cannot run, whatever they raise at it."""
+    try:
+        with np.errstate(all="ignore"):  # the result is checked
+            yield
+    except HwgenError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        raise UnsupportedError(f"{what} cannot be run ({type(error).__name__}: {said})") from error
 
 
 def fail(node: onnx.NodeProto, why: str) -> UnsupportedError:
