@@ -31,8 +31,8 @@ def of_node(walk: Walk, node: onnx.NodeProto) -> Iterator[Hazard]:
             "negative_slope",
             node.name,
             f"{np.count_nonzero(slope < 0)} of {slope.size} slopes are below 0 "
-            f"(least {float(slope.min()):.3g}): not monotone; builds only if the quantiser behind "
-            "it hides that",
+            f"(least {float(slope.min()):.3g}): not monotone; exact, but where it shows, "
+            "the activation takes two staircases instead of one (import-reactnet --clamp-slopes)",
         )
 
 

@@ -32,6 +32,7 @@ _FINN: dict[str, tuple[str, Callable[[Attributes, FinnNode], dict[str, Any]]]] =
     "MatMul": ("MVAU", lambda a, n: {}),
     "MultiThreshold": ("Thresholding", lambda a, n: {"ActVal": int(a["out_bias"])}),
     "Add": ("ElementwiseAdd", lambda a, n: {}),
+    "Sub": ("ElementwiseSub", lambda a, n: {}),
     "Concat": ("StreamingConcat", lambda a, n: {}),
     "Split": ("StreamingSplit", lambda a, n: {}),
     "ReduceSum": ("GlobalAccPool", lambda a, n: {}),

@@ -71,6 +71,7 @@ NAMES = {
     "MultiThreshold": "thresholds",
     "QuantAvgPool2d": "average pool",
     "Add": "add",
+    "Sub": "difference",
     "Concat": "concat",
     "Split": "split",
     "MaxPoolNHWC": "max pool",

@@ -167,9 +167,9 @@ def test_too_many_groups_are_refused(tmp_path: Path) -> None:
 
 
 def sloped_network(
-    seed: int, bits: int, *, shape: tuple[int, int, int] = (1, 4, 4)
+    seed: int, bits: int, *, shape: tuple[int, int, int] = (1, 4, 4), head: bool = False
 ) -> ModelBuilder:
-    """Stem, then RPReLU with slopes of either sign and a quantiser, then the head."""
+    """Stem, then RPReLU with slopes of either sign and a quantiser."""
     builder = ModelBuilder(seed, shape=shape)
     builder.stem(5, bits=bits)
     shifts = builder.per_channel(-1, 1)
@@ -180,6 +180,8 @@ def sloped_network(
     builder.here = builder.node("PRelu", builder.here, builder.const(slopes))
     builder.here = builder.node("Add", builder.here, builder.const(builder.per_channel(-0.3, 0.3)))
     builder.here = builder.quant(builder.here, bits, 2**-3)
+    if head:
+        builder.head(3)
     return builder
 
 
@@ -188,9 +190,7 @@ def sloped_network(
 def test_negative_slopes_become_differences_of_staircases(
     tmp_path: Path, seed: int, bits: int
 ) -> None:
-    builder = sloped_network(seed, bits)
-    builder.head(3)
-    graph = imported_exactly(builder, tmp_path).graph
+    graph = imported_exactly(sloped_network(seed, bits, head=True), tmp_path).graph
     (difference,) = kinds(graph, Subtract)
     assert difference.output.dtype == IntType(bits, signed=True)
 
@@ -232,9 +232,7 @@ def test_readers_of_one_product_may_disagree_on_its_sign(tmp_path: Path) -> None
 
 
 def test_a_slope_that_needs_too_large_a_table_is_refused(tmp_path: Path) -> None:
-    builder = sloped_network(0, 13)
-    builder.head(3)
-    path = builder.save(tmp_path / "m.onnx")
+    path = sloped_network(0, 13, head=True).save(tmp_path / "m.onnx")
     with pytest.raises(UnsupportedError, match=r"PRelu.*slope below zero.*too many"):
         import_model(path, None)
 
