@@ -14,17 +14,18 @@ from hwgen.errors import UnsupportedError
 from hwgen.layers import from_finn
 from hwgen.layers.base import FinnNode
 from hwgen.quant import IntArray, IntType, QuantGraph, Scaling, Tensor
+from hwgen.reach import narrow
 
 Fused = tuple[tuple[str, str], ...]
 
 
 def to_quant_graph(model: ModelWrapper, name: str, scaling: Scaling) -> QuantGraph:
-    """Read every FINN node into its layer; the result is checked."""
+    """Read every FINN node into its layer; the result is checked, and layers know their reach."""
     nodes = [_node(model, n) for n in model.graph.node]
     fused: Fused = ()
     for fuse in (fuse_pool, fuse_padding, fuse_offset, fuse_bias):
         nodes, fused = fuse(nodes, fused)
-    return QuantGraph(
+    graph = QuantGraph(
         name=name,
         input=_tensor(model, model.graph.input[0].name),
         output=_tensor(model, model.graph.output[0].name),
@@ -32,6 +33,7 @@ def to_quant_graph(model: ModelWrapper, name: str, scaling: Scaling) -> QuantGra
         scaling=scaling,
         fused=fused,
     ).check()
+    return narrow(graph)
 
 
 @dataclass(frozen=True, slots=True)

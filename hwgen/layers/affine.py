@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -39,7 +40,7 @@ class NotAffineError(ValueError):
     """A staircase that no pair of lines equals; the message says where and why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # with a dict, for its cached properties
 class AffineStairs:
     """level(c, x) = clip((slope[c, k] * x + offset[c, k]) >> shift, 0, levels), k = x >= knee[c].
 
@@ -54,17 +55,22 @@ class AffineStairs:
     slope: IntArray
     offset: IntArray
 
-    @property
+    @cached_property
     def segments(self) -> int:
         """Lines a channel: 1 or 2."""
         return 1 + int((self.slope[:, 0] != self.slope[:, 1]).any())
 
-    @property
+    @cached_property
     def slope_bits(self) -> int:
         """Bits of the largest slope, an unsigned number."""
         return max(1, int(self.slope.max()).bit_length())
 
-    @property
+    @cached_property
+    def offset_type(self) -> IntType:
+        """Holds every offset."""
+        return IntType.holding(min(int(self.offset.min()), -1), max(int(self.offset.max()), 0))
+
+    @cached_property
     def sum_type(self) -> IntType:
         """Holds slope * x + offset for every x of its line's part of ``reach``."""
         lo, hi = self.reach
@@ -78,7 +84,8 @@ class AffineStairs:
         """The levels of one channel at integers x of any shape."""
         side = (x >= self.knee[channel]).astype(np.int64)
         raised = self.slope[channel][side] * x + self.offset[channel][side]
-        return np.clip(raised >> self.shift, 0, self.levels)
+        levels: IntArray = np.clip(raised >> self.shift, 0, self.levels)
+        return levels
 
 
 def fit(thresholds: IntArray, reach: tuple[int, int]) -> AffineStairs:
@@ -95,7 +102,10 @@ def fit(thresholds: IntArray, reach: tuple[int, int]) -> AffineStairs:
     parts = [_Steps(clipped[i : i + rows]) for i in range(0, channels, rows)]
     lines = _Lines.joined([_lines(part, lo, hi) for part in parts])
     if not lines.fits.all():
-        raise NotAffineError(f"channel {int(np.argmin(lines.fits))} is not one line or two")
+        raise NotAffineError(
+            f"channel {int(np.argmin(lines.fits))} is not one line or two of at most "
+            f"{SHIFT_LIMIT} bits of fraction"
+        )
     shift = int(lines.shift.max())
     slope = lines.slope << (shift - lines.shift)
     widest, most = int(slope.max()), _most_slope(lo, hi)
@@ -149,6 +159,11 @@ class _Lines:
     shift: IntArray
     fits: Mask
 
+    def put(self, channels: IntArray, lines: _Lines) -> None:
+        """Replace what these channels have."""
+        for name in ("knee", "slope", "shift", "fits"):
+            getattr(self, name)[channels] = getattr(lines, name)
+
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """The channels of all parts."""
@@ -168,16 +183,20 @@ def _lines(steps: _Steps, lo: int, hi: int) -> _Lines:
     found = _Lines(first.copy(), np.stack([slope] * 2, axis=1), np.stack([shift] * 2, axis=1), fits)
     for upper in (_Span.unit_line, _Span.line):
         rest = np.flatnonzero(~found.fits)
-        if not len(rest) or hi == lo:
-            break
-        some, end = steps.of(rest), last[rest]
-        knee = _least(lambda k, s=some, e=end: upper(s.span(k, e))[2], first[rest], end)
-        above, below = upper(some.span(knee, end)), some.span(first[rest], knee - 1).line()
-        found.knee[rest] = knee
-        for side, line in enumerate((below, above)):
-            found.slope[rest, side], found.shift[rest, side] = line[0], line[1]
-        found.fits[rest] = below[2] & above[2]
+        if len(rest) and hi > lo:
+            found.put(rest, _two_lines(steps.of(rest), first[rest], last[rest], upper))
     return found
+
+
+def _two_lines(
+    steps: _Steps, first: IntArray, last: IntArray, upper: Callable[[_Span], Line]
+) -> _Lines:
+    """An upper line, as ``upper`` finds it, from the least knee on, and any line below it."""
+    knee = _least(lambda k: upper(steps.span(k, last))[2], first, last)
+    below, above = steps.span(first, knee - 1).line(), upper(steps.span(knee, last))
+    slope = np.stack([below[0], above[0]], axis=1)
+    shift = np.stack([below[1], above[1]], axis=1)
+    return _Lines(knee, slope, shift, below[2] & above[2])
 
 
 def _least(feasible: Callable[[IntArray], Mask], bad: IntArray, good: IntArray) -> IntArray:
@@ -218,8 +237,9 @@ class _Span:
     asks_under: Mask
 
     def of(self, channels: IntArray) -> _Span:
-        parts = (self.on, self.under, self.asks_on, self.asks_under)
-        return _Span(*(part[channels] for part in parts))
+        """These channels only."""
+        at = channels
+        return _Span(self.on[at], self.under[at], self.asks_on[at], self.asks_under[at])
 
     def offsets(self, slope: IntArray, shift: IntArray) -> tuple[IntArray, IntArray, IntArray]:
         """The least offset (C) and the largest that the lines may have, and who says so (C, 2)."""

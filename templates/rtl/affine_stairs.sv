@@ -132,6 +132,7 @@ module affine_stairs #(
     always_ff @(posedge clk_i) if (en) offset <= $signed(line[M_BITS+:B_BITS]);
     if (DSP != 0) begin : gen_dsp
       (* use_dsp = "yes" *) logic signed [PRODUCT_BITS-1:0] product;
+      wire logic unused = &{1'b0, product};  // its top bits may be more than SUM_BITS
       always_ff @(posedge clk_i) begin
         if (en) begin
           product <= PRODUCT_BITS'(x_int * $signed({1'b0, slope}));
@@ -141,6 +142,7 @@ module affine_stairs #(
     end else begin : gen_luts
       wire logic [PRODUCT_BITS-1:0] now;
       logic signed [PRODUCT_BITS-1:0] product;
+      wire logic unused = &{1'b0, product};
       lut_product #(.X_BITS(X_BITS), .M_BITS(M_BITS)) u_product (
           .x_i(x_int), .m_i(slope), .product_o(now)
       );
