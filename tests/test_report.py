@@ -22,7 +22,7 @@ from tests.networks import random_reactnet
 
 SECTIONS = (
     *("dataflow", "board", "throughput", "verification", "accuracy"),
-    *("layers", "operations", "fifos", "times", "configuration"),
+    *("layers", "activations", "operations", "fifos", "times", "configuration"),
 )
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 

@@ -285,13 +285,17 @@ class _Span:
 
 def _simplest(bounds: IntArray, most: int) -> tuple[IntArray, IntArray]:
     """The least s with an integer m of 0..most and a/b < m/2^s < c/d: m, s; s = -1 if none."""
+    m, s = np.zeros(len(bounds), np.int64), np.full(len(bounds), -1)
     a, b, c, d = bounds.T
-    m, s = np.zeros(len(a), np.int64), np.full(len(a), -1)
-    possible = a * d < c * b
+    unset = np.flatnonzero(a * d < c * b)
     for shift in range(SHIFT_LIMIT + 1):
+        a, b, c, d = bounds[unset].T
         least = np.maximum((a << shift) // b + 1, 0)
-        new = possible & (s < 0) & (least <= most) & (least < -(-(c << shift) // d))
-        m, s = np.where(new, least, m), np.where(new, shift, s)
+        inside = (least <= most) & (least < -(-(c << shift) // d))
+        m[unset[inside]], s[unset[inside]] = least[inside], shift
+        unset = unset[~inside]
+        if not len(unset):
+            break
     return m, s
 
 
