@@ -26,7 +26,7 @@ def ranges_of(graph: QuantGraph) -> dict[str, tuple[int, int]]:
 
 @pytest.mark.parametrize(
     "graph",
-    [random_reactnet(3, residual_bits=5), reducing_reactnet(2, reductions=2), odd_network()],
+    [random_reactnet(3, residual_bits=5), reducing_reactnet(2, reductions=1), odd_network()],
     ids=["plain", "reducing", "odd"],
 )
 def test_no_tensor_leaves_its_range_and_no_range_its_type(graph: QuantGraph) -> None:

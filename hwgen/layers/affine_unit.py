@@ -83,12 +83,17 @@ class AffineUnit(Unit):
         return Resources(lut=10, ff=16) + Resources(*lanes)
 
     def _memory_cost(self) -> Resources:
-        """Of a lane's lines; DSP blocks take in the registers of slopes."""
+        """Of a lane's lines; DSP blocks take in the registers of slopes.
+
+        Of up to eight words, many columns are equal among all lanes or vanish in resets.
+        """
         width, depth = self.line_shape
         if self.block:
             return Resources(bram36=block_rams(width, depth))
         table = rom_in_luts(width, depth) if depth > 16 else rom(width, depth)
-        return Resources(lut=table.lut, ff=min(table.ff, self.offset_bits))
+        return Resources(
+            lut=table.lut * (0.5 if depth <= 8 else 1), ff=min(table.ff, self.offset_bits)
+        )
 
     def rtl(self) -> RtlInstance:
         """Instantiate affine_stairs.sv, which says what stands where in its memories."""
@@ -104,14 +109,14 @@ class AffineUnit(Unit):
         return RtlInstance(
             "affine_stairs",
             {
-                **self.stairs.parameters,
-                "PE": self.pe,
+                **self.input_parameters,
                 "SEGMENTS": lines.segments,
                 "M_BITS": lines.slope_bits,
                 "B_BITS": self.offset_bits,
                 "SHIFT": lines.shift,
                 "SUM_BITS": self.sum_bits,
                 "LEVELS": self.stairs.levels,
+                **self.output_parameters,
                 "DSP": int(self.dsp),
                 "BLOCK": int(self.block),
                 "KNEES": knees,

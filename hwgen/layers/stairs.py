@@ -42,17 +42,6 @@ class Stairs:
         """The highest level."""
         return int(self.thresholds.shape[1])
 
-    @property
-    def parameters(self) -> dict[str, int]:
-        """What every kernel is told of x and y."""
-        return {
-            "CHANNELS": self.channels,
-            "IN_BITS": self.x.bits,
-            "IN_SIGNED": int(self.x.signed),
-            "OUT_BITS": self.y.bits,
-            "OFFSET": self.offset & ((1 << self.y.bits) - 1),
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Unit(ABC):
@@ -84,6 +73,19 @@ class Unit(ABC):
     def fold(self) -> int:
         """Beats a pixel."""
         return self.stairs.channels // self.pe
+
+    @property
+    def input_parameters(self) -> dict[str, int]:
+        """What every kernel is told of x."""
+        x = self.stairs.x
+        shape = {"CHANNELS": self.stairs.channels, "PE": self.pe}
+        return {**shape, "IN_BITS": x.bits, "IN_SIGNED": int(x.signed)}
+
+    @property
+    def output_parameters(self) -> dict[str, int]:
+        """What every kernel is told of y."""
+        bits = self.stairs.y.bits
+        return {"OUT_BITS": bits, "OFFSET": self.stairs.offset & ((1 << bits) - 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +152,11 @@ class SearchUnit(Unit):
         return RtlInstance(
             "thresholding",
             {
-                **self.stairs.parameters,
-                "PE": self.pe,
+                **self.input_parameters,
                 "STEPS": self.steps,
                 "T_BITS": bits,
                 "T_SIGNED": int(self.threshold_type.signed),
+                **self.output_parameters,
                 "THRESHOLDS": prefix,
             },
             {f"{prefix}_{suffix}.mem": part for suffix, part in parts.items()},

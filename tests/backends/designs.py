@@ -133,9 +133,8 @@ class _Trained(_Chain):
         if dtype == BINARY:
             return super().threshold(dtype)
         ((lo, hi),) = before.ranges(*(t.dtype.range for t in before.inputs))
-        shift, gain, low = (
-            self.rng.uniform(*r, (x.channels, 1)) for r in ((-1, 1), (0.5, 2), (0, 1))
-        )
+        ends = ((-1, 1), (0.5, 2), (0, 1))
+        shift, gain, low = (self.rng.uniform(*end, (x.channels, 1)) for end in ends)
         middle, half = (lo + hi) / 2, (hi - lo) / 2
 
         def norm(v: Floats) -> Floats:
