@@ -68,7 +68,22 @@ def estimate_layer_resources(dataflow: Dataflow) -> Json:
     return schema.LayerResources(
         layers={name: _used(cost) for name, cost in rows.items()},
         total=_used(sum(rows.values(), Resources())),
+        activation_units=_units(dataflow),
     ).model_dump()
+
+
+def _units(dataflow: Dataflow) -> dict[str, schema.UnitChoice]:
+    """What layers chose their circuits among."""
+    choices = {stage.name: stage.layer.choice(stage.folding) for stage in dataflow.stages}
+    return {
+        name: schema.UnitChoice(
+            chosen=choice.chosen,
+            why=choice.why,
+            candidates={unit: _used(cost) for unit, cost in choice.candidates.items()},
+        )
+        for name, choice in choices.items()
+        if choice is not None
+    }
 
 
 def _used(cost: Resources) -> schema.Used:

@@ -13,7 +13,14 @@ import yaml
 
 from hwgen.diagram import BOX_H, draw
 from hwgen.figures import KINDS, Reports, bar, number, percent
-from hwgen.page_parts import count_rows, drawn_box, fifo_rows, layer_rows, total
+from hwgen.page_parts import (
+    count_rows,
+    drawn_box,
+    fifo_rows,
+    layer_rows,
+    total,
+    unit_rows,
+)
 
 ROLES = (
     ("binary", "binary arithmetic"),
@@ -46,6 +53,7 @@ def context(r: Reports) -> dict[str, object]:
         "verification": _verification(r),
         "accuracy": _accuracy(r),
         "layers": layer_rows(r),
+        "units": unit_rows(r),
         "finn": bool(r.finn),
         "engines": _engines(r),
         "finn_build": r.finn_build,

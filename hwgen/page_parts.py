@@ -108,6 +108,22 @@ def layer_rows(r: Reports) -> list[dict[str, object]]:
     return rows
 
 
+def unit_rows(r: Reports) -> list[dict[str, object]]:
+    """One row for every circuit that a layer chose among; the layer's name in its first."""
+    choices = r.resources.activation_units
+    return [
+        {
+            "layer": "" if index else name,
+            "unit": unit,
+            "chosen": unit == choices[name].chosen,
+            "amounts": _amounts(used),
+            "why": choices[name].why if unit == choices[name].chosen else "",
+        }
+        for name in _ordered(r, choices)
+        for index, (unit, used) in enumerate(choices[name].candidates.items())
+    ]
+
+
 def _ordered(r: Reports, names: Iterable[str]) -> list[str]:
     """Layer names as the data flows; what is no node comes last."""
     order = {node.name: i for i, node in enumerate(r.graph.nodes)}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hwgen.layers.base import Layer
 
 IntArray = NDArray[np.int64]
+Range = tuple[int, int]  # the least and the largest value
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,11 @@ class IntType:
     def hi(self) -> int:
         """The largest value."""
         return (1 << (self.bits - self.signed)) - 1
+
+    @property
+    def range(self) -> Range:
+        """(lo, hi)."""
+        return self.lo, self.hi
 
     def __str__(self) -> str:
         return f"{'INT' if self.signed else 'UINT'}{self.bits}"

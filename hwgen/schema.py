@@ -49,11 +49,23 @@ class LayerCycles(RootModel[dict[str, Count]]):
     """estimate_layer_cycles.json: initiation interval by stage, as FINN writes it."""
 
 
+class UnitChoice(_Record):
+    """The circuit a layer takes, why, and the cost of each that would do, it included."""
+
+    chosen: str
+    why: str
+    candidates: dict[str, Used]
+
+
 class LayerResources(_Record):
-    """estimate_layer_resources.json; the row ``streams`` is all FIFOs and width converters."""
+    """estimate_layer_resources.json; the row ``streams`` is all FIFOs and width converters.
+
+    ``activation_units``: by layer, for those that had a choice.
+    """
 
     layers: dict[str, Used]
     total: Used
+    activation_units: dict[str, UnitChoice] = {}
 
 
 class NetworkPerformance(_Record):

@@ -22,7 +22,7 @@ from tests.networks import random_reactnet
 
 SECTIONS = (
     *("dataflow", "board", "throughput", "verification", "accuracy"),
-    *("layers", "operations", "fifos", "times", "configuration"),
+    *("layers", "activations", "operations", "fifos", "times", "configuration"),
 )
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -284,6 +284,31 @@ def test_estimates_add_up(dataflow: Dataflow) -> None:
     assert performance["max_cycles"] == max(cycles.values()) == cycles[performance["bottleneck"]]
     assert performance["fps"] == pytest.approx(100e6 / performance["max_cycles"])
     assert performance["binary_lanes"] == 4 * 12 + 1
+
+
+def test_activations_list_every_circuit_and_why_one_is_taken(build: Path) -> None:
+    """Random thresholds follow no lines; signs have one step."""
+    _, outline = page(build)
+    shown = outline.text["activations"]
+    assert "binary search" in shown
+    assert "not affine: channel 0 is not one line" in shown
+    assert "a single step" in shown
+    rows = json.loads((build / "report/estimate_layer_resources.json").read_text())
+    units = rows["activation_units"]
+    assert set(units) == {name for name in rows["layers"] if name.startswith("Thresholding")}
+    for name, unit in units.items():
+        assert unit["candidates"][unit["chosen"]] == rows["layers"][name]
+
+
+def test_several_circuits_are_shown_and_the_one_taken_is_marked(build: Path) -> None:
+    path = build / "report/estimate_layer_resources.json"
+    rows = json.loads(path.read_text())
+    costs = {"binary search": {"LUT": 777}, "affine, DSP product": {"LUT": 42, "DSP": 3}}
+    taken = {"chosen": "affine, DSP product", "why": "smallest", "candidates": costs}
+    write_json(path, {**rows, "activation_units": {"Thresholding_1": taken}})
+    _, outline = page(build)
+    shown = "".join(outline.text["activations"].split())  # rows sorted by circuit, as the file is
+    assert "Thresholding_1affine,DSPproduct42003✓smallestbinarysearch777000" in shown
 
 
 def test_what_is_written_can_be_read_back(dataflow: Dataflow) -> None:

@@ -15,6 +15,7 @@ from hwgen.layers import from_finn
 from hwgen.layers.base import FinnNode
 from hwgen.layers.subtract import require_fitting
 from hwgen.quant import IntArray, IntType, QuantGraph, Scaling, Tensor
+from hwgen.reach import narrow
 
 Fused = tuple[tuple[str, str], ...]
 
@@ -28,7 +29,10 @@ def to_quant_graph(model: ModelWrapper, name: str, scaling: Scaling) -> QuantGra
 def from_nodes(
     nodes: Sequence[FinnNode], name: str, source: str, sink: str, scaling: Scaling
 ) -> QuantGraph:
-    """Fuse neighbours and turn every node into its layer; from tensor ``source`` to ``sink``."""
+    """Fuse neighbours, turn every node into its layer, and tell layers their reach.
+
+    The graph runs from tensor ``source`` to tensor ``sink`` and is checked.
+    """
     tensors = {t.name: t for node in nodes for t in (*node.inputs, *node.outputs)}
     fused: Fused = ()
     for fuse in (fuse_pool, fuse_padding, fuse_offset, fuse_bias):
@@ -42,7 +46,7 @@ def from_nodes(
         fused=fused,
     ).check()
     require_fitting(graph)
-    return graph
+    return narrow(graph)
 
 
 @dataclass(frozen=True, slots=True)

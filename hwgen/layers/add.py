@@ -17,6 +17,7 @@ from hwgen.layers.base import (
     lane_foldings,
     one_to_one,
 )
+from hwgen.quant import Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,11 @@ class Add(Layer):
     def call(self) -> Call:
         """Call ``ops.add``."""
         return Call("add")
+
+    def ranges(self, *inputs: Range) -> tuple[Range, ...]:
+        """Sums of the ends."""
+        (a_lo, a_hi), (b_lo, b_hi) = inputs
+        return ((a_lo + b_lo, a_hi + b_hi),)
 
     def foldings(self) -> Iterator[Folding]:
         """PE divides the channels."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from hwgen import ops
 from hwgen.errors import FoldingError, UnsupportedError
-from hwgen.quant import IntArray, Tensor
+from hwgen.quant import IntArray, Range, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,15 @@ class Schedule:
     def emit_of(self, port: int) -> IntArray:
         """``emit`` of one output."""
         return self.emit if self.emit.ndim == 1 else self.emit[port]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The circuit that a layer takes, among those that compute it, with their costs, and why."""
+
+    chosen: str
+    why: str
+    candidates: Mapping[str, Resources]
 
 
 Parameter = int | str | tuple[int, ...]
@@ -168,6 +177,16 @@ class Layer(ABC):
         found = getattr(ops, call.function)(*inputs, **call.scalars, **call.arrays)
         return found if isinstance(found, tuple) else (found,)
 
+    def ranges(self, *inputs: Range) -> tuple[Range, ...]:
+        """Bounds of every output for inputs within ``inputs``; a kind may know closer ones."""
+        del inputs
+        return tuple(tensor.dtype.range for tensor in self.outputs)
+
+    def within(self, *inputs: Range) -> Self:
+        """The layer, told that its inputs never leave ``inputs``; most have no use for it."""
+        del inputs
+        return self
+
     @abstractmethod
     def foldings(self) -> Iterator[Folding]:
         """Every legal folding, the slowest first."""
@@ -191,6 +210,11 @@ class Layer(ABC):
     @abstractmethod
     def rtl(self, folding: Folding) -> RtlInstance:
         """The kernel instance."""
+
+    def choice(self, folding: Folding) -> Choice | None:
+        """What the layer chose its circuit among; None where there is but one."""
+        del folding
+        return None
 
     def binary_lanes(self, folding: Folding) -> int:
         """Binary multiply-accumulates a cycle; 0 for layers that have none."""

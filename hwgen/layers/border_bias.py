@@ -21,7 +21,7 @@ from hwgen.layers.base import (
 )
 from hwgen.layers.costs import rom
 from hwgen.layers.memory import mem_file
-from hwgen.quant import IntArray, IntType
+from hwgen.quant import IntArray, IntType, Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,14 @@ class BorderBias(Layer):
         """Call ``ops.border_bias``."""
         arrays = {"bias": self.bias, "rows": self.rows, "columns": self.columns}
         return Call("border_bias", {}, arrays)
+
+    def ranges(self, *inputs: Range) -> tuple[Range, ...]:
+        """The input's and the biases', within the type."""
+        ((lo, hi),) = inputs
+        dtype = self.output.dtype
+        return (
+            (max(lo + int(self.bias.min()), dtype.lo), min(hi + int(self.bias.max()), dtype.hi)),
+        )
 
     def foldings(self) -> Iterator[Folding]:
         """PE divides the channels."""

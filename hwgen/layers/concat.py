@@ -19,6 +19,7 @@ from hwgen.layers.base import (
     Schedule,
     lane_foldings,
 )
+from hwgen.quant import Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,10 @@ class Concat(Layer):
     def call(self) -> Call:
         """Call ``ops.concat``."""
         return Call("concat")
+
+    def ranges(self, *inputs: Range) -> tuple[Range, ...]:
+        """From the lowest of all inputs to the highest."""
+        return ((min(lo for lo, _ in inputs), max(hi for _, hi in inputs)),)
 
     def foldings(self) -> Iterator[Folding]:
         """PE divides the channels of every input."""

@@ -43,4 +43,11 @@ def rom(width: int, depth: int) -> Resources:
     if depth <= 16:  # of a few words there are few different columns, each made once
         columns = min(width, 2 ** (depth - 1))
         return Resources(lut=0.75 * columns, ff=columns)
-    return Resources(lut=width, ff=width)
+    return rom_in_luts(width, depth)
+
+
+def rom_in_luts(width: int, depth: int) -> Resources:
+    """A table of more than 16 words in LUTs: one a bit and 64 words, and what selects."""
+    banks = ceil(depth / ROM_LUT_DEPTH)
+    select = 1 if banks == 1 else 1.6 if banks <= 4 else 2.2
+    return Resources(lut=width * banks * select, ff=width)

@@ -17,6 +17,7 @@ from hwgen.layers.base import (
     lane_foldings,
     one_to_one,
 )
+from hwgen.quant import Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,10 @@ class Fork(Layer):
     def call(self) -> Call:
         """Call ``ops.fork``."""
         return Call("fork", {"outputs": len(self.outputs)})
+
+    def ranges(self, *inputs: Range) -> tuple[Range, ...]:
+        """The input's, for every output."""
+        return inputs * len(self.outputs)
 
     def foldings(self) -> Iterator[Folding]:
         """PE divides the channels."""

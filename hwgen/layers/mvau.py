@@ -22,7 +22,7 @@ from hwgen.layers.base import (
 )
 from hwgen.layers.costs import ram_luts, rom
 from hwgen.layers.memory import mem_file
-from hwgen.quant import BINARY, IntArray, IntType
+from hwgen.quant import BINARY, IntArray, IntType, Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,11 @@ class XnorMvau(Mvau):
         """Two, and one for every four levels of the popcount tree (STAGES in mvau_xnor.sv)."""
         return 2 + (folding.simd.bit_length() - 1) // 4
 
+    def ranges(self, *inputs: Range) -> tuple[Range, ...]:
+        """Popcounts of K bits."""
+        del inputs
+        return ((0, self.matrix[0]),)
+
     def call(self) -> Call:
         """Call ``ops.xnor_matmul``."""
         return Call("xnor_matmul", {}, {"weights": self.weights})
@@ -196,6 +201,13 @@ class IntMvau(Mvau):
     def pipeline(self, folding: Folding) -> int:
         """Three, and one for every four levels of the adder tree (STAGES in mvau_int.sv)."""
         return 3 + (folding.simd - 1).bit_length() // 4
+
+    def ranges(self, *inputs: Range) -> tuple[Range, ...]:
+        """Every column's sum with each input at the end that its weight makes worst."""
+        ((lo, hi),) = inputs
+        ends = np.stack([self.weights * lo, self.weights * hi])
+        least, most = ends.min(axis=0).sum(axis=0), ends.max(axis=0).sum(axis=0)
+        return ((int((least + self.bias).min()), int((most + self.bias).max())),)
 
     def call(self) -> Call:
         """Call ``ops.matmul``."""

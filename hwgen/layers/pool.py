@@ -19,6 +19,7 @@ from hwgen.layers.base import (
     lane_foldings,
 )
 from hwgen.layers.costs import one_port_luts
+from hwgen.quant import Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,10 @@ class AveragePool(Layer):
     def call(self) -> Call:
         """Call ``ops.average_pool``."""
         return Call("average_pool", {"kernel": self.kernel})
+
+    def ranges(self, *inputs: Range) -> tuple[Range, ...]:
+        """A mean rounded down stays within the input's."""
+        return inputs
 
     def foldings(self) -> Iterator[Folding]:
         """PE divides the channels."""

@@ -18,7 +18,7 @@ from hwgen.layers.base import (
     Schedule,
     lane_foldings,
 )
-from hwgen.quant import IntArray
+from hwgen.quant import IntArray, Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,10 @@ class Split(Layer):
     def call(self) -> Call:
         """Call ``ops.split``."""
         return Call("split", {"outputs": len(self.outputs)})
+
+    def ranges(self, *inputs: Range) -> tuple[Range, ...]:
+        """The input's, for every output."""
+        return inputs * len(self.outputs)
 
     def foldings(self) -> Iterator[Folding]:
         """PE divides the channels of a part."""

@@ -11,7 +11,7 @@ from hwgen.layers.add import Add
 from hwgen.layers.base import Call, Folding, Layer, RtlInstance
 from hwgen.layers.fork import Fork
 from hwgen.layers.threshold import Threshold
-from hwgen.quant import QuantGraph
+from hwgen.quant import QuantGraph, Range
 
 MOST_VALUES = 1 << 20
 
@@ -31,6 +31,12 @@ class Subtract(Add):
         a, b = self.inputs
         if not a.shape == b.shape == self.output.shape:
             raise self.fail(f"shapes {a.shape} and {b.shape} differ")
+
+    def ranges(self, *inputs: Range) -> tuple[Range, ...]:
+        """Differences of the ends, within the type."""
+        (a_lo, a_hi), (b_lo, b_hi) = inputs
+        dtype = self.output.dtype
+        return ((max(a_lo - b_hi, dtype.lo), min(a_hi - b_lo, dtype.hi)),)
 
     def call(self) -> Call:
         """Call ``ops.subtract``."""

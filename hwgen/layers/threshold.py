@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 import numpy as np
 
+from hwgen.layers.affine import AffineStairs, NotAffineError, fit
+from hwgen.layers.affine_unit import AffineUnit
 from hwgen.layers.base import (
     Call,
+    Choice,
     FinnNode,
     Folding,
     Layer,
@@ -19,24 +22,26 @@ from hwgen.layers.base import (
     lane_foldings,
     one_to_one,
 )
-from hwgen.layers.costs import rom
-from hwgen.layers.memory import named, text, words
-from hwgen.quant import IntArray, IntType
+from hwgen.layers.stairs import SearchUnit, Stairs, Unit, area
+from hwgen.quant import IntArray, Range
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold(Layer):
     """y = offset + sum_i(x >= T[c, i]); thresholds (C, n), ascending along n.
 
-    The hardware is a pipelined binary search (FINN's RTL thresholding): ``steps`` stages of one
-    comparator and one memory each, for 2**steps - 1 thresholds. Missing ones are set to a value
-    that is never reached.
+    ``reach``: the range of the x that can occur; that of their type if None. The hardware is the
+    smallest of the units that equal the thresholds at every such x.
     """
 
     finn_ops: ClassVar[tuple[str, ...]] = ("Thresholding",)
 
     thresholds: IntArray = field(repr=False)
     offset: int = 0
+    reach: Range | None = None
+    memo: list[AffineStairs | str] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def from_finn(cls, node: FinnNode) -> Self:
@@ -47,14 +52,35 @@ class Threshold(Layer):
         return cls(node.name, node.inputs, node.outputs, rows, int(node.attributes["ActVal"]))
 
     @property
-    def steps(self) -> int:
-        """Stages of the binary search."""
-        return max(1, int(self.thresholds.shape[1]).bit_length())
+    def stairs(self) -> Stairs:
+        """The staircase alone."""
+        return Stairs(self.thresholds, self.offset, self.input.dtype, self.output.dtype)
 
-    @property
-    def threshold_type(self) -> IntType:
-        """Holds every input and one more, so that a threshold can be out of reach."""
-        return IntType.holding(min(self.input.dtype.lo, 0), self.input.dtype.hi + 1)
+    def lines(self) -> AffineStairs | str:
+        """The staircase as lines, or why not; found once, because the search for them takes long.
+
+        A single step is compared with its threshold: the same circuit with or without a line.
+        """
+        if self.thresholds.shape[1] < 2:
+            return "a single step"
+        if not self.memo:
+            try:
+                self.memo.append(fit(self.thresholds, self.reach or self.input.dtype.range))
+            except NotAffineError as error:
+                self.memo.append(f"not affine: {error}")
+        return self.memo[0]
+
+    def units(self, folding: Folding) -> tuple[Unit, ...]:
+        """Every circuit that computes the layer."""
+        lines, stairs, pe = self.lines(), self.stairs, folding.pe
+        search = SearchUnit(stairs, pe)
+        if isinstance(lines, str):
+            return (search,)
+        return (search, *(AffineUnit(stairs, pe, lines, dsp) for dsp in (False, True)))
+
+    def unit(self, folding: Folding) -> Unit:
+        """The smallest of them."""
+        return min(self.units(folding), key=lambda unit: area(unit.cost))
 
     def check(self) -> None:
         """Ascending thresholds within reach of their type, and an output type that holds y."""
@@ -71,6 +97,15 @@ class Threshold(Layer):
         """Call ``ops.threshold``."""
         return Call("threshold", {"offset": self.offset}, {"thresholds": self.thresholds})
 
+    def ranges(self, *inputs: Range) -> tuple[Range, ...]:
+        """No step, or all of them."""
+        del inputs
+        return ((self.offset, self.offset + self.thresholds.shape[1]),)
+
+    def within(self, *inputs: Range) -> Self:
+        """Keep the range for the units that are exact on it."""
+        return replace(self, reach=inputs[0])
+
     def foldings(self) -> Iterator[Folding]:
         """PE divides the channels."""
         return lane_foldings(self.input.channels)
@@ -84,57 +119,19 @@ class Threshold(Layer):
         return self.input.size // folding.pe
 
     def schedule(self, folding: Folding) -> Schedule:
-        """Every beat in is a beat out, ``steps`` stages later."""
-        return one_to_one(self.cycles(folding), latency=self.steps + 1)
+        """Every beat in is a beat out, as much later as the unit takes."""
+        return one_to_one(self.cycles(folding), latency=self.unit(folding).latency)
 
-    def search_tree(self) -> IntArray:
-        """Thresholds (C, 2**steps - 1), clipped to their type and padded with unreachable ones."""
-        reach = self.threshold_type
-        full = np.full((self.input.channels, 2**self.steps - 1), reach.hi)
-        full[:, : self.thresholds.shape[1]] = np.clip(
-            self.thresholds, self.input.dtype.lo, self.input.dtype.hi + 1
-        )
-        return full
+    def choice(self, folding: Folding) -> Choice:
+        """The units, and why the larger or impossible ones are not taken."""
+        lines, units = self.lines(), self.units(folding)
+        why = lines if isinstance(lines, str) else "smallest"
+        return Choice(self.unit(folding).name, why, {unit.name: unit.cost for unit in units})
 
     def resources(self, folding: Folding) -> Resources:
-        """A comparator and a table for every stage of every lane."""
-        bits, fold = self.threshold_type.bits, self.input.channels // folding.pe
-        lane = Resources()
-        for stage in range(self.steps):
-            lane += rom(bits, fold << stage) + Resources(lut=0.6 * bits, ff=bits)
-        pe = folding.pe
-        return Resources(8 + pe * lane.lut, 20 + pe * lane.ff, pe * lane.bram36)
+        """Those of the chosen unit."""
+        return self.unit(folding).cost
 
     def rtl(self, folding: Folding) -> RtlInstance:
-        """Instantiate thresholding.sv.
-
-        Stage s of lane p searches a memory of its own, ``<THRESHOLDS>_<pp><s>.mem`` (hexadecimal
-        digits): word ``cf * 2**s + prefix`` is the threshold in the middle of what the s decided
-        bits ``prefix`` leave open, for channel ``cf * PE + p``.
-        """
-        tree, bits = self.search_tree(), self.threshold_type.bits
-        fold = self.input.channels // folding.pe
-        parts = {}
-        for stage in range(self.steps):
-            width = 2 ** (self.steps - stage)
-            middles = tree[:, width // 2 - 1 :: width].reshape(fold, folding.pe, -1)
-            for lane in range(folding.pe):
-                values = words(middles[:, lane, :].reshape(-1, 1), bits)
-                parts[f"{lane:02x}{stage:x}"] = text(values, bits)
-        prefix = named("thresholds", b"|".join(parts.values()))
-        return RtlInstance(
-            "thresholding",
-            {
-                "CHANNELS": self.input.channels,
-                "PE": folding.pe,
-                "IN_BITS": self.input.dtype.bits,
-                "IN_SIGNED": int(self.input.dtype.signed),
-                "STEPS": self.steps,
-                "T_BITS": bits,
-                "T_SIGNED": int(self.threshold_type.signed),
-                "OUT_BITS": self.output.dtype.bits,
-                "OFFSET": self.offset & ((1 << self.output.dtype.bits) - 1),
-                "THRESHOLDS": prefix,
-            },
-            {f"{prefix}_{suffix}.mem": part for suffix, part in parts.items()},
-        )
+        """Instantiate the chosen unit."""
+        return self.unit(folding).rtl()

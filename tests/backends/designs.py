@@ -10,9 +10,11 @@ import numpy as np
 from hwgen import fifo, folding
 from hwgen.board import load_board
 from hwgen.dataflow import Dataflow, build_dataflow
-from hwgen.layers import GlobalSum, Layer
+from hwgen.layers import Add, GlobalSum, Layer, Threshold
 from hwgen.layers.base import Folding
-from hwgen.quant import IntType, QuantGraph, Scaling, Tensor
+from hwgen.quant import BINARY, IntType, QuantGraph, Scaling, Tensor
+from hwgen.reach import narrow
+from tests.layers.stairs import Floats, thresholds_of
 from tests.networks import _Chain, random_reactnet, reducing_reactnet
 
 RESIDUAL = IntType(4, signed=True)
@@ -123,6 +125,43 @@ def twins() -> Dataflow:
     return sized(graph, {**foldings, **products, "StreamingConcat_0": Folding(1)})
 
 
+class _Trained(_Chain):
+    """Staircases as training makes them: BN of sums, RPReLU behind an Add."""
+
+    def threshold(self, dtype: IntType) -> None:
+        x, before = self.here, self.layers[-1]
+        if dtype == BINARY:
+            return super().threshold(dtype)
+        ((lo, hi),) = before.ranges(*(t.dtype.range for t in before.inputs))
+        ends = ((-1, 1), (0.5, 2), (0, 1))
+        shift, gain, low = (self.rng.uniform(*end, (x.channels, 1)) for end in ends)
+        middle, half = (lo + hi) / 2, (hi - lo) / 2
+
+        def norm(v: Floats) -> Floats:
+            return ((v - middle) / half * 8 + shift) * gain * dtype.hi
+
+        def rprelu(v: Floats) -> Floats:
+            moved = v + shift * dtype.hi / 4
+            return np.where(moved >= 0, moved, moved * low)
+
+        rows = thresholds_of(rprelu if isinstance(before, Add) else norm, (lo, hi), dtype)
+        out = self.out(x.shape, dtype)
+        self.push(Threshold(self.name("Thresholding"), (x,), (out,), rows, dtype.lo))
+
+
+def lines() -> Dataflow:
+    """A residual of 8 bits behind staircases that are lines: multipliers, not thresholds."""
+    residual = IntType(8, signed=True)
+    layers = _Trained(np.random.default_rng(11), Tensor("image", (4, 3, 3), IntType(8)))
+    layers.product(6)
+    layers.threshold(residual)
+    layers.half_block(3, residual)
+    layers.half_block(1, residual)
+    layers.product(3)
+    graph = narrow(finish("lines", layers))
+    return sized(graph, nearest(graph, lambda i: 1 + i % 3, 3))
+
+
 def small() -> Dataflow:
     """A handful of stages, with a fork, for the golden copy."""
     layers = chain(0, (2, 2, 3))
@@ -137,7 +176,7 @@ DESIGNS = {
     d.__name__: d
     for d in (
         *(odd_lanes, balanced, folded, strided, deep_popcount),
-        *(reducing, reducing_twice, twins, small),
+        *(reducing, reducing_twice, twins, lines, small),
     )
 }
 

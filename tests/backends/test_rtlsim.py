@@ -24,7 +24,7 @@ from tests.networks import random_images
 HERE = Path(__file__).parent
 SLOW = pytest.mark.slow
 MORE = ("balanced", "folded", "strided", "deep_popcount", "reducing_twice", "twins")
-DESIGNS = ["odd_lanes", "reducing", *(pytest.param(name, marks=SLOW) for name in MORE)]
+DESIGNS = ["odd_lanes", "reducing", "lines", *(pytest.param(name, marks=SLOW) for name in MORE)]
 ROUGH = ((0.5, 0.0), (0.0, 0.5), (0.3, 0.3), (0.8, 0.1), (0.1, 0.8))
 
 Build = Callable[[str, Dataflow], Path]
@@ -75,6 +75,11 @@ def test_the_designs_are_as_awkward_as_they_are_meant_to_be() -> None:
     for name in ("balanced", "deep_popcount"):
         flow = design(name)
         assert sum(stage.cycles == flow.max_cycles for stage in flow.stages) >= 6
+    kernels = [stage.rtl() for stage in design("lines").stages]
+    affine = [k.parameters for k in kernels if k.module == "affine_stairs"]
+    assert len(affine) == 5  # all but the signs
+    assert {p["DSP"] for p in affine} == {0, 1}
+    assert {p["SEGMENTS"] for p in affine} == {1, 2}
     folds = [
         s.layer.fold(s.folding)[1] for s in design("folded").stages if hasattr(s.layer, "fold")
     ]

@@ -52,6 +52,18 @@ def test_random_reactnets_keep_their_logits(
     assert np.array_equal(integer_logits(graph, images), logits(path, images))
 
 
+def test_staircases_of_8_bits_become_lines_on_the_sums_that_can_occur(tmp_path: Path) -> None:
+    """Sums of 36 bits reach neither end of their type, and not all steps."""
+    path = reactnet(2, width=4, bits=8).save(tmp_path / "model.onnx")
+    graph = import_model(path, None).graph
+    stairs = [x for x in graph.layers if isinstance(x, Threshold) and x.output.dtype.bits > 1]
+    assert [x.reach for x in stairs[1:]] == [(0, 36), (-256, 254), (0, 4), (-256, 254)]
+    for layer in stairs:
+        lines = layer.lines()
+        assert not isinstance(lines, str), f"{layer.name}: {lines}"
+        assert lines.segments == (2 if layer.reach == (-256, 254) else 1)
+
+
 @pytest.mark.parametrize(
     ("seed", "blocks", "bits", "dyadic"),
     [

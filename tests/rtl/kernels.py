@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from hwgen.layers.base import Folding, Layer
 from hwgen.layers.mvau import IntMvau, XnorMvau
+from hwgen.layers.stairs import Unit
 from hwgen.layers.threshold import Threshold
 from hwgen.layers.window import Window
 from hwgen.quant import BINARY, IntArray, IntType, Tensor
@@ -67,6 +71,39 @@ def integer(
     return _case(IntMvau("int", (x,), (y,), weights, biases), Folding(pe, simd))
 
 
+@dataclass(frozen=True, slots=True)
+class ThresholdBy(Threshold):
+    """A Threshold that takes its unit of this name, be it the smallest or not."""
+
+    wanted: str = ""
+
+    def units(self, folding: Folding) -> tuple[Unit, ...]:
+        found = Threshold.units(self, folding)
+        return tuple(unit for unit in found if unit.name == self.wanted)
+
+
+def by_unit(wanted: str, case: Case) -> Case:
+    """A Threshold's case with the unit of this name."""
+    layer, folding = case
+    assert isinstance(layer, Threshold)
+    parts = (layer.inputs, layer.outputs, layer.thresholds, layer.offset, layer.reach)
+    return _case(ThresholdBy(layer.name, *parts, wanted=wanted), folding)
+
+
+def affine(
+    pixels: int,
+    pe: int,
+    stairs: tuple[IntArray, tuple[int, int], IntType],
+    *,
+    lo: int | None = None,
+) -> Case:
+    """A staircase that lines equal: thresholds (C, n), reach, type of y; offset, if not y.lo."""
+    thresholds, reach, y = stairs
+    shape, offset = (1, pixels, len(thresholds)), y.lo if lo is None else lo
+    x, out = Tensor("x", shape, IntType.holding(*reach)), Tensor("y", shape, y)
+    return _case(Threshold("lines", (x,), (out,), thresholds, offset, reach), Folding(pe))
+
+
 def staircase(
     pixels: int, channels: int, pe: int, x: IntType, steps: int, y: IntType, offset: int
 ) -> Case:
@@ -110,10 +147,17 @@ def promised_cycles(case: Case, frames: int, latency: int) -> IntArray:
     return np.array(found)
 
 
-def check_cycles(bench: Bench, index: int, case: Case, latency: int, frames: int = 5) -> Result:
+def check_cycles(
+    bench: Bench,
+    index: int,
+    case: Case,
+    latency: int,
+    frames: int = 5,
+    inputs: Sequence[IntArray] | None = None,
+) -> Result:
     """Assert that every beat leaves in the cycle that the schedule promises for it."""
     layer, folding = case
-    result = check_layer(bench, index, layer, folding, frames=frames)
+    result = check_layer(bench, index, layer, folding, frames=frames, inputs=inputs)
     np.testing.assert_array_equal(result.out_cycles[0], promised_cycles(case, frames, latency))
     assert latency <= layer.schedule(folding).latency
     return result

@@ -7,16 +7,20 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hwgen.layers.base import literal
 from hwgen.quant import BINARY, IntType
+from tests.layers.stairs import batch_norm, rprelu
 from tests.rtl.bench import Dut
-from tests.rtl.kernels import Case, integer, staircase, window, xnor
+from tests.rtl.kernels import Case, affine, by_unit, integer, staircase, window, xnor
 from tests.rtl.tools import RTL, luts, yosys
 
 UINT8, INT8, UINT10 = IntType(8), IntType(8, signed=True), IntType(10)
 INT4 = IntType(4, signed=True)
+DSP, LUT = "affine, DSP product", "affine, LUT product"
+RNG = np.random.default_rng(0)
 
 
 def cells_of(cases: Sequence[Case], work: Path) -> list[Counter[str]]:
@@ -85,7 +89,14 @@ EXPECTED: list[tuple[Case, float, int, int, int]] = [
     (staircase(1, 16, 1, UINT8, 1, BINARY, 0), 0, 25, 30, 0),
     (staircase(1, 16, 1, UINT8, 15, INT4, -8), 0, 110, 110, 0),  # 16 .. 128 words
     (staircase(1, 64, 1, UINT10, 31, IntType(5), 0), 1.5, 120, 140, 0),  # 64 .. 1024 words
+    (by_unit(DSP, affine(1, 2, rprelu(RNG, 8, 8))), 0, 80, 100, 2),
+    (by_unit(DSP, affine(1, 1, rprelu(RNG, 16, 4))), 0, 35, 50, 1),
+    (by_unit(DSP, affine(1, 1, rprelu(RNG, 128, 8))), 1, 60, 80, 1),
+    (by_unit(DSP, affine(1, 1, batch_norm(RNG, 32, 576, 8))), 0, 65, 70, 1),  # a sum in the DSP
+    (by_unit(LUT, affine(1, 1, rprelu(RNG, 16, 4))), 0, 95, 90, 0),
+    (by_unit(LUT, affine(1, 1, rprelu(RNG, 16, 8))), 0, 240, 160, 0),
 ]
+UNITS = [row[0] for row in EXPECTED if row[0][0].name == "lines"]
 
 
 @pytest.mark.slow
@@ -97,3 +108,13 @@ def test_memories_and_products_become_what_is_meant(tmp_path: Path) -> None:
         assert luts(cells) <= lut, name
         assert flip_flops(cells) <= ff, name
         assert cells["DSP48E1"] == dsp, name
+
+
+@pytest.mark.slow
+def test_estimates_of_staircase_units_are_those_of_yosys(tmp_path: Path) -> None:
+    for (layer, folding), cells in zip(UNITS, cells_of(UNITS, tmp_path), strict=True):
+        estimate, what = layer.resources(folding), f"{layer} {folding}: {dict(cells)}"
+        assert 0.75 * luts(cells) - 10 <= estimate.lut <= 1.3 * luts(cells) + 10, what
+        assert 0.75 * flip_flops(cells) - 10 <= estimate.ff <= 1.3 * flip_flops(cells) + 10, what
+        assert blocks(cells) == estimate.bram36, what
+        assert cells["DSP48E1"] == estimate.dsp, what
