@@ -26,7 +26,10 @@ from finn.transformation.fpgadataflow.convert_to_hw.quantized_matrix_vector_acti
 from finn.transformation.fpgadataflow.convert_to_hw.split import InferSplitLayer
 from finn.transformation.fpgadataflow.convert_to_hw.thresholding import InferThresholdingLayer
 from finn.transformation.fpgadataflow.minimize_accumulator_width import MinimizeAccumulatorWidth
-from onnx import helper
+from finn.transformation.fpgadataflow.convert_to_hw.vector_vector_activation import (
+    InferVectorVectorActivation,
+)
+from onnx import NodeProto, helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
@@ -57,6 +60,7 @@ def steps(streamlined: ModelWrapper) -> Iterator[Step]:
         InferElementwiseBinaryOperation(InferElementwiseBinaryOperation.reject_output_dequant),
         InferThresholdingLayer(),  # before the MVAUs, so that thresholds stay layers of their own
         InferBinaryMatrixVectorActivation(),
+        InferVectorVectorActivation(),
         InferQuantizedMatrixVectorActivation(),
         InferPool(),  # to Im2Col and Pool
         InferConvInpGen(),
@@ -161,7 +165,7 @@ class KeepSums(Transformation):  # type: ignore[misc]
             if node.op_type == "Add"
             and streamlined.get_initializer(node.input[1]) is not None
             # a bias goes into its product, whose type follows from its operands'
-            and streamlined.find_producer(node.input[0]).op_type != "MatMul"
+            and not made_by_matmul(streamlined, node)
         }
 
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
@@ -172,6 +176,12 @@ class KeepSums(Transformation):  # type: ignore[misc]
                 getCustomOp(node).set_nodeattr("out_dtype", dtype.name)
                 model.set_tensor_datatype(node.output[0], dtype)
         return model, False
+
+
+def made_by_matmul(model: ModelWrapper, node: NodeProto) -> bool:
+    """Whether a node's first input is an integer product."""
+    producer = model.find_producer(node.input[0])
+    return producer is not None and producer.op_type == "MatMul"
 
 
 class MinimizeAccumulators(Transformation):  # type: ignore[misc]

@@ -15,15 +15,19 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.util.cleanup import cleanup_model
 
 from hwgen.errors import HwgenError, UnsupportedError, UserInputError
+from hwgen.frontend.normalise import one_image, split_biases
 
 QUANTISERS = ("Quant", "BipolarQuant")
 
 # Operators that the streamliner understands, by what it does with them.
-UNARY = ("Add", "Sub", "Mul", "Div", "BatchNormalization", "PRelu", "Relu", "LeakyRelu")
+UNARY = (
+    *("Add", "Sub", "Mul", "Div", "BatchNormalization", "PRelu", "Relu", "LeakyRelu"),
+    *("Clip", "Sign", "Neg", "Tanh", "Sigmoid", "HardSigmoid"),
+)
 PASS = ("Identity", "Flatten", "Reshape", "Squeeze", "Dropout")
 LINEAR = ("Conv", "Gemm", "MatMul")
 POOLS = ("ReduceMean", "ReduceSum", "GlobalAveragePool", "AveragePool", "MaxPool")
-OTHER = ("Pad", "Concat", "Constant")
+OTHER = ("Pad", "Concat", "Constant", "Transpose")
 ENDS = ("TopK", "ArgMax")  # that may end a network
 SUPPORTED = QUANTISERS + UNARY + PASS + LINEAR + POOLS + OTHER + ENDS
 
@@ -38,7 +42,8 @@ def load(path: Path) -> ModelWrapper:
         warnings.simplefilter("ignore", category=DeprecationWarning)
         proto = _read(path)
         _check(path, proto)
-        return cleanup_model(ModelWrapper(proto), preserve_qnt_ops=True)
+        model = ModelWrapper(one_image(proto))
+        return split_biases(cleanup_model(model, preserve_qnt_ops=True))
 
 
 @contextmanager

@@ -95,11 +95,14 @@ def fuse_offset(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode]
 
 
 def fuse_bias(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode], Fused]:
-    """MVAU + ElementwiseAdd of a constant: the accumulators start from the bias."""
+    """Product + ElementwiseAdd of a number a channel: the accumulators start from the bias."""
     pairs = [
         p
-        for p in _pairs(nodes, "MVAU", "ElementwiseAdd")
-        if p.second.constants and not p.first.attributes.get("binaryXnorMode")
+        for first in ("MVAU", "VVAU")
+        for p in _pairs(nodes, first, "ElementwiseAdd")
+        if p.second.constants
+        and not p.first.attributes.get("binaryXnorMode")
+        and p.second.constants[0].size == p.first.outputs[0].channels
     ]
     merged = {
         p.first.name: replace(

@@ -12,14 +12,13 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 
 from hwgen.errors import UnsupportedError
-from hwgen.frontend.staircase import EXHAUSTIVE, chain_function, extract
-from hwgen.frontend.values import Grid, Stream, Walk, Weights, attributes_of, datatype, fail
-from hwgen.quant import BINARY, IntArray, IntType
+from hwgen.frontend.staircase import EXHAUSTIVE, Staircase, chain_function, extract
+from hwgen.frontend.inputs import Inputs, Target
+from hwgen.frontend.values import Stream, Weights, attributes_of, datatype, fail
+from hwgen.quant import IntArray, IntType
 
-ROUNDING = ("ROUND", "HALF_EVEN", "FLOOR")
 
-
-class Quantisers(Walk):
+class Quantisers(Inputs):
     """Quant, BipolarQuant, and the AveragePool that a Quant ends."""
 
     def quantise(self, node: onnx.NodeProto) -> None:
@@ -27,39 +26,30 @@ class Quantisers(Walk):
         source = node.input[0]
         if self.constant(source) is not None:
             self.weights[node.output[0]] = self.quantised_constant(node)
-        elif source == self.model.graph.input[0].name:
-            self.streams[node.output[0]] = self.quantised_input(node)
-        elif any(n.op_type == "AveragePool" for n in self.stream(node, source).pending):
-            self.streams[node.output[0]] = self.average(node, self.stream(node, source))
+            return
+        stream = self.stream(node, source)
+        if not stream.name:
+            made = self.quantised_input(node, stream)
+            if stream.flat:  # in the original before it is quantised
+                del self.equals[made.name]
+                made = self.flattened(made)
+                self.equals[made.name] = (node.output[0], made.grid)
+            self.streams[node.output[0]] = made
+        elif any(n.op_type == "AveragePool" for n in stream.pending):
+            self.streams[node.output[0]] = self.average(node, stream)
         else:
-            self.streams[node.output[0]] = self.staircase(node, self.stream(node, source))
-
-    def target(self, node: onnx.NodeProto) -> tuple[NDArray[np.float32], IntType]:
-        """Scale and integer type of a quantiser; a binary one has the type of one bit."""
-        scale = self.constant(node.input[1])
-        if scale is None:
-            raise fail(node, "its scale is not a constant")
-        scale = np.asarray(scale, np.float32)
-        if node.op_type == "BipolarQuant":
-            return scale, BINARY
-        zero, bits = self.constant(node.input[2]), self.constant(node.input[3])
-        if zero is None or np.any(zero) or bits is None:
-            raise fail(node, "its zero point is not 0 or its bit width is not a constant")
-        if np.size(bits) != 1 or not 1 <= float(bits) <= 16 or float(bits) != int(bits):
-            raise fail(node, f"a bit width of {bits} is not supported; 1 to 16 are")
-        attributes = attributes_of(node)
-        if attributes.get("rounding_mode", "ROUND").upper() not in ROUNDING:
-            raise fail(node, f"rounding mode {attributes['rounding_mode']}")
-        return scale, IntType(int(bits), bool(attributes.get("signed", 1)))
+            self.streams[node.output[0]] = self.staircase(node, stream)
 
     def quantised_constant(self, node: onnx.NodeProto) -> Weights:
         """Run the quantiser on its constant; integers are what it returns over its scale."""
-        scale, dtype = self.target(node)
+        scale = self.constant(node.input[1])
+        if scale is None or not (scale > 0).all():
+            raise fail(node, "its scale is not constant and positive")
         values = self.run(node)
         integers = np.rint(values.astype(np.float64) / scale).astype(np.int64)
         if not np.array_equal(integers.astype(np.float32) * scale, values):
             raise fail(node, "its output is not an integer multiple of its scale")
-        return Weights(integers, scale, 1 if np.isin(integers, (-1, 1)).all() else dtype.bits)
+        return Weights(integers, np.asarray(scale, np.float32))
 
     def run(self, node: onnx.NodeProto) -> NDArray[np.float32]:
         """Execute one node of constants."""
@@ -75,131 +65,62 @@ class Quantisers(Walk):
             single.set_initializer(name, self.constant(name))
         return np.asarray(execute_onnx(single, {})[node.output[0]], np.float32)
 
-    def quantised_input(self, node: onnx.NodeProto) -> Stream:
-        """The network's input; the host quantises it, so it enters as integers."""
-        scale, dtype = self.target(node)
-        if scale.size != 1 or node.op_type == "BipolarQuant" or attributes_of(node).get("narrow"):
-            raise fail(node, "the input needs a full-range Quant with one scale")
-        if attributes_of(node).get("rounding_mode", "ROUND").upper() == "FLOOR":
-            raise fail(node, "the host rounds the input to nearest; use rounding mode ROUND")
-        shape = self.model.get_tensor_shape(node.input[0])
-        if shape is None or len(shape) != 4:
-            raise fail(node, f"the network's input has shape {shape}; (N, C, H, W) is supported")
-        nhwc = (1, shape[2], shape[3], shape[1])
-        self.input_scale = float(scale.reshape(-1)[0])
-        name = self.emit.input("global_in", nhwc, datatype(dtype))
-        grid = Grid(scale.reshape(-1))
-        self.equals[name] = (node.output[0], grid)
-        return Stream(name, nhwc, dtype.lo, dtype.hi, grid)
-
     def staircase(self, node: onnx.NodeProto, stream: Stream) -> Stream:
         """Evaluate the pending chain and ``node`` itself; emit a MultiThreshold."""
-        scale, dtype = self.target(node)
-        if scale.size != 1:
+        target = self.target(node)
+        if target.scale.size != 1:
             raise fail(node, "an activation needs one scale for all channels")
         for pend in stream.pending:
             slope = self.constant(pend.input[1]) if pend.op_type == "PRelu" else None
             if slope is not None and (slope < 0).any() and stream.hi - stream.lo >= EXHAUSTIVE:
                 raise fail(pend, "a negative PReLU slope is not monotone")
-        narrow = int(bool(attributes_of(node).get("narrow"))) if dtype != BINARY else 0
-        lowest, levels = dtype.lo + narrow, dtype.hi - dtype.lo - narrow
-        apply = chain_function(self.model, [*stream.pending, node], stream.channels)
+        chain = [*stream.pending, node]
+        apply = chain_function(self.model, chain, stream.channels, stream.grid.order)
 
         def level_of(x: IntArray) -> IntArray:
-            y = apply(stream.grid.value(x)).astype(np.float64) / float(scale.reshape(-1)[0])
-            level = np.rint(y).astype(np.int64)
-            return (level + 1) // 2 if dtype == BINARY else level - lowest
+            y = target.grid.steps(apply(stream.grid.value(x)))
+            return np.rint(y).astype(np.int64) - target.limits[0]
 
+        lowest, highest = target.limits
         try:
-            stairs = extract(level_of, stream.channels, stream.lo, stream.hi, levels)
+            stairs = extract(level_of, stream.channels, stream.lo, stream.hi, highest - lowest)
         except UnsupportedError as error:
             raise fail(node, str(error)) from error
-        self.flip(node, stream, stairs.flip)
-        out_type = BINARY if dtype == BINARY else dtype
-        out = self.emit.threshold(
-            stream.name, stream.shape, stairs.thresholds, lowest, datatype(out_type)
+        grid = replace(target.grid, order=stream.grid.order)
+        made = replace(stream, grid=grid, pending=(), source=node.output[0])
+        if same(stairs, stream, target):
+            self.equals[stream.name] = (node.output[0], grid)
+            return made
+        turned = self.turned(stream, stairs.flip)
+        shift = stream.lo + stream.hi if turned.name != stream.name else 0
+        thresholds = stairs.thresholds - np.where(stairs.flip, shift, 0)[:, None]
+        name = self.emit.threshold(
+            turned.name, stream.shape, thresholds, lowest, datatype(target.dtype)
         )
-        if dtype == BINARY:
-            grid = Grid(scale.reshape(-1), gain=2, base=-1)
-            result = Stream(out, stream.shape, 0, 1, grid, binary=True)
-        else:
-            grid = Grid(scale.reshape(-1))
-            result = Stream(out, stream.shape, lowest, dtype.hi, grid)
-        self.equals[out] = (node.output[0], grid)
-        return result
+        self.equals[name] = (node.output[0], grid)
+        made = replace(made, name=name, lo=lowest, hi=highest, binary=target.binary)
+        return replace(made, weights=(), borders=())
 
-    def flip(self, node: onnx.NodeProto, stream: Stream, flip: NDArray[np.bool_]) -> None:
-        """Negate the weight columns of falling channels (a negative batch norm gamma)."""
-        if not flip.any() and stream.name not in self.flipped:
-            return
-        if not stream.weights:
-            raise fail(node, f"channel {int(np.argmax(flip))} falls, and no product is before it")
-        if stream.name in self.flipped:
-            if not np.array_equal(self.flipped[stream.name], flip):
-                raise fail(node, "two quantisers of one product rise and fall differently")
-            return
-        self.flipped[stream.name] = flip
-        self.emit.negate_columns(stream.weights, flip)
-        self.emit.negate_columns(stream.borders, flip)
+    def turned(self, stream: Stream, flip: NDArray[np.bool_]) -> Stream:
+        """The stream with falling channels turned round (a negative batch norm gamma).
 
-    def average_pool(self, node: onnx.NodeProto) -> None:
-        """AveragePool waits for its quantiser; it must cut the image into squares."""
-        stream = self.settled(node, node.input[0])
-        attributes = attributes_of(node)
-        kernel, pads = attributes["kernel_shape"], attributes.get("pads", [0])
-        strides = attributes.get("strides", [1] * len(kernel))
-        if any(pads) or any(stream.pads) or attributes.get("auto_pad", "NOTSET") != "NOTSET":
-            raise fail(node, "average pooling with padding is not supported; pool without")
-        k = kernel[0]
-        square = list(kernel) == list(strides) == [k, k] and k >= 2 and not k & (k - 1)
-        if not square or set(attributes.get("dilations", [1])) != {1}:
-            raise fail(
-                node,
-                f"kernel {list(kernel)} with stride {list(strides)} is not supported; use a square "
-                "of 2x2 (4x4, ...) and a stride equal to it",
-            )
-        if stream.shape[1] % k or stream.shape[2] % k:
-            raise fail(
-                node,
-                f"{stream.shape[1]}x{stream.shape[2]} pixels are not whole squares of {k}x{k}; "
-                "use an image size that is a multiple",
-            )
-        source = self.model.find_producer(node.input[0])
-        if source is None or source.op_type != "Quant" or stream.binary:
-            # FINN types sums as INT32 for a while, and shifts by the bits the output lacks
-            raise fail(
-                node,
-                f"its input {node.input[0]} is not the output of a Quant of 2 bits or more; "
-                "put one in front",
-            )
-        self.streams[node.output[0]] = replace(stream, pending=(node,))
+        The columns of a product that nobody else reads are negated; else its channels are.
+        """
+        before = self.flipped.get(stream.name)
+        if before is None and stream.weights:
+            self.flipped[stream.name] = flip
+            self.emit.negate_columns(stream.weights, flip)
+            self.emit.negate_columns(stream.borders, flip)
+            return stream
+        wanted = flip if before is None else flip ^ before
+        return self.negated(stream, wanted) if wanted.any() else stream
 
-    def average(self, node: onnx.NodeProto, stream: Stream) -> Stream:
-        """AveragePool and a quantiser that rounds down, on one grid: floor(sum / pixels)."""
-        pool, *others = stream.pending
-        remedy = "put a Quant of the pool's input scale with rounding mode FLOOR right behind it"
-        if others:
-            raise fail(others[0], f"it follows an AveragePool; {remedy}")
-        scale, dtype = self.target(node)
-        rounding = attributes_of(node).get("rounding_mode", "ROUND").upper()
-        if node.op_type != "Quant" or rounding != "FLOOR":
-            raise fail(node, f"it follows an AveragePool and does not round down; {remedy}")
-        if scale.size != 1 or not np.array_equal(scale.reshape(-1), stream.grid.scale):
-            raise fail(
-                node,
-                f"its scale is {scale.reshape(-1)}, that of the AveragePool's input "
-                f"{stream.grid.scale}; {remedy}",
-            )
-        if np.frexp(scale.reshape(-1)[0])[0] != 0.5:
-            raise fail(
-                node,
-                f"behind an AveragePool a scale of {float(scale.reshape(-1)[0]):g} rounds inexactly"
-                "; use a power of two",
-            )
-        lowest = dtype.lo + int(bool(attributes_of(node).get("narrow")))
-        if lowest > stream.lo or dtype.hi < stream.hi:
-            raise fail(node, f"it clips means of [{stream.lo}, {stream.hi}]; give it their bits")
-        kernel = attributes_of(pool)["kernel_shape"][0]
-        out, shape = self.emit.average(stream.name, stream.shape, kernel)
-        self.equals[out] = (node.output[0], stream.grid)
-        return Stream(out, shape, stream.lo, stream.hi, stream.grid)
+
+def same(stairs: Staircase, stream: Stream, target: Target) -> bool:
+    """Whether a quantiser leaves every integer as it is, in the same type."""
+    lo, hi = target.limits
+    if stream.binary != target.binary or stream.weights or stairs.flip.any():
+        return False
+    if (lo, hi) != (stream.lo, stream.hi):
+        return False
+    return bool((stairs.thresholds == np.arange(lo + 1, hi + 1)).all())

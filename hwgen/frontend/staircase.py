@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -24,14 +25,26 @@ FloatArray = NDArray[np.float32]
 EXHAUSTIVE = 1 << 12  # ranges up to this size are evaluated at every integer
 
 
+ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "PRelu")
+
+
 def chain_function(
-    model: ModelWrapper, nodes: Sequence[onnx.NodeProto], channels: int
+    model: ModelWrapper,
+    nodes: Sequence[onnx.NodeProto],
+    channels: int,
+    order: IntArray | None = None,
 ) -> Callable[[FloatArray], FloatArray]:
     """The composition of ``nodes`` as a function of float arrays (n, channels).
 
     The nodes run through qonnx exactly as in the whole model; their constants come from it.
+    ``order[c]`` is the place in the original tensor of channel c.
     """
-    constants = {name: model.get_initializer(name) for node in nodes for name in node.input if name}
+    constants = {
+        name: _by_channel(node, model.get_initializer(name))
+        for node in nodes
+        for name in node.input
+        if name
+    }
 
     def apply(values: FloatArray) -> FloatArray:
         shape = [len(values), channels, 1, 1]
@@ -39,7 +52,7 @@ def chain_function(
         for i, node in enumerate(nodes):
             copy = onnx.NodeProto()
             copy.CopyFrom(node)
-            data = next(k for k, name in enumerate(node.input) if constants[name] is None)
+            data = next(k for k, n in enumerate(node.input) if n and constants[n] is None)
             copy.input[data] = here
             del copy.output[1:]
             here = copy.output[0] = f"y{i}"
@@ -53,10 +66,19 @@ def chain_function(
         for name, value in constants.items():
             if value is not None:
                 small.set_initializer(name, value)
-        result = execute_onnx(small, {"x": values.reshape(shape)})[here]
-        return np.asarray(result, np.float32).reshape(len(values), channels)
+        x = values if order is None else values[:, np.argsort(order)]
+        result = execute_onnx(small, {"x": x.reshape(shape)})[here]
+        y = np.asarray(result, np.float32).reshape(len(values), channels)
+        return y if order is None else y[:, order]
 
     return apply
+
+
+def _by_channel(node: onnx.NodeProto, value: Any) -> Any:
+    """A constant of an elementwise operator, one for every channel, in the shape of the chain."""
+    if value is None or node.op_type not in ELEMENTWISE or np.size(value) == 1:
+        return value
+    return np.asarray(value).reshape(-1, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
