@@ -11,7 +11,6 @@ from typing import Any
 from rich.table import Table
 
 from hwgen.board import board_names, load_board
-from hwgen.errors import UserInputError
 from hwgen.files import check_seal, write_json
 from hwgen.journal import console
 from hwgen.resources import data_folder
@@ -134,36 +133,18 @@ def import_checkpoint(
     path: Path, arch: str, images: Path, out: Path | None, formats: Mapping[str, Any], clamp: bool
 ) -> Path:
     """Bring a checkpoint of the ReActNet authors in; return the QONNX file."""
-    import torch
+    from training.import_reactnet import bring_in
 
-    from hwgen.data import load_data
-    from training.export import write
-    from training.import_reactnet import convert, less_mean
-    from training.quantise import quantise
-
-    net = convert(path, arch, **{key: value for key, value in formats.items() if value is not None})
-    data = load_data(images)
-    config = net.config
-    shape = (config.in_channels, config.image_size, config.image_size)
-    if data.images.shape[1:] != shape:
-        raise UserInputError(
-            f"images {images} have shape {data.images.shape[1:]}, the network reads {shape}; "
-            "--image-size changes what it reads"
-        )
-    seen = less_mean(torch.from_numpy(data.images))
-    labels = None if data.labels is None else torch.from_numpy(data.labels)
-    exact, losses = quantise(net, seen, labels, clamp_slopes=clamp)
+    model = (out or Path("runs") / path.name.split(".")[0]) / "model.onnx"
+    given = {key: value for key, value in formats.items() if value is not None}
+    config, losses = bring_in(path, arch, images, model, given, clamp_slopes=clamp)
     table = Table("step", "accuracy", "same class as the float network", title=str(path))
     for loss in losses:
         right = "" if loss.accuracy is None else f"{100 * loss.accuracy:.2f} %"
         table.add_row(loss.step, right, f"{100 * loss.agreement:.2f} %")
     console.print(table)
-    folder = out or Path("runs") / path.name.split(".")[0]
-    float_accuracy = losses[0].accuracy
-    model = folder / "model.onnx"
-    write(exact, (seen, data.labels), model, float_accuracy=float_accuracy, what=path)
     steps = [asdict(loss) for loss in losses]
-    write_json(folder / "import.json", {"config": exact.config.model_dump(), "steps": steps})
+    write_json(model.with_name("import.json"), {"config": config.model_dump(), "steps": steps})
     console.print(f"{model}, verification data {model.with_suffix('.data.npz')}")
     return model
 

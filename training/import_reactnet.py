@@ -14,6 +14,7 @@ global mean is ours times a constant that goes into the classifier. sign(0) is +
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -22,9 +23,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hwgen.data import load_data
 from hwgen.errors import UserInputError
 from training.config import ModelConfig
+from training.export import write
 from training.model import BATCH_NORM_EPS, Branch, Half, Projection, ReActNet
+from training.quantise import Loss, quantise
 from training.quantizers import QuantConv2d, RSign
 from training.teacher import IMAGENET_MEAN, IMAGENET_STD
 
@@ -114,6 +118,35 @@ def convert(path: Path, arch: str, image_size: int | None = None, **formats: Any
         _classifier(source, net)
     source.finish()
     return net.eval()
+
+
+def bring_in(
+    path: Path,
+    arch: str,
+    images: Path,
+    model: Path,
+    formats: Mapping[str, Any],
+    *,
+    clamp_slopes: bool = False,
+) -> tuple[ModelConfig, list[Loss]]:
+    """Convert a checkpoint, quantise it on images, and write its QONNX file to ``model``.
+
+    ``images`` is a file of images (N, 3, S, S) in [0, 1], with labels (N,) if they are known. Also
+    returns what each step of quantisation costs on them.
+    """
+    net = convert(path, arch, **formats)
+    data, config = load_data(images), net.config
+    shape = (config.in_channels, config.image_size, config.image_size)
+    if data.images.shape[1:] != shape:
+        raise UserInputError(
+            f"images {images} have shape {data.images.shape[1:]}, the network reads {shape}; "
+            "--image-size changes what it reads"
+        )
+    seen = less_mean(torch.from_numpy(data.images))
+    labels = None if data.labels is None else torch.from_numpy(data.labels)
+    exact, losses = quantise(net, seen, labels, clamp_slopes=clamp_slopes)
+    write(exact, (seen, data.labels), model, float_accuracy=losses[0].accuracy, what=path)
+    return exact.config, losses
 
 
 def less_mean(images: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 from finn.transformation.fpgadataflow.convert_to_hw.binary_matrix_vector_activation import (
     InferBinaryMatrixVectorActivation,
 )
@@ -25,7 +24,6 @@ from finn.transformation.fpgadataflow.convert_to_hw.quantized_matrix_vector_acti
 )
 from finn.transformation.fpgadataflow.convert_to_hw.split import InferSplitLayer
 from finn.transformation.fpgadataflow.convert_to_hw.thresholding import InferThresholdingLayer
-from finn.transformation.fpgadataflow.minimize_accumulator_width import MinimizeAccumulatorWidth
 from finn.transformation.fpgadataflow.convert_to_hw.vector_vector_activation import (
     InferVectorVectorActivation,
 )
@@ -126,28 +124,27 @@ class InferGlobalSum(Transformation):  # type: ignore[misc]
 
 
 class MinimizeWeights(Transformation):  # type: ignore[misc]
-    """FINN's MinimizeWeightBitWidth, without its two mistakes.
+    """FINN's MinimizeWeightBitWidth, but thresholds and added constants get types of ours.
 
-    For thresholds -1 and 0 it finds BIPOLAR, the smallest type of -1, and stops since 0 does not
-    fit: two bits here. To added constants up to +4 it gives INT3, which ends at +3: these keep the
-    types that they have.
+    For thresholds -1 and 0 FINN finds BIPOLAR, and it looks at every threshold in Python. To added
+    constants up to +4 it gives INT3, which ends at +3: these keep the types that they have.
     """
 
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
         """Set the weight type of every node that has weights or thresholds."""
         for node in model.graph.node:
             op = getCustomOp(node)
-            if node.op_type == "Thresholding" and self.only_minus1_and_0(model, node.input[1]):
-                op.set_nodeattr("weightDataType", "INT2")
-                model.set_tensor_datatype(node.input[1], DataType["INT2"])
+            if node.op_type == "Thresholding":
+                thresholds = model.get_initializer(node.input[1])
+                # FINN compares by type: a signed input has signed thresholds, of two bits at least
+                lowest = -2 if model.get_tensor_datatype(node.input[0]).signed() else 0
+                lowest = min(int(thresholds.min()), lowest)
+                held = DataType[str(IntType.holding(lowest, int(thresholds.max())))]
+                op.set_nodeattr("weightDataType", held.name)
+                model.set_tensor_datatype(node.input[1], held)
             elif node.op_type != "ElementwiseAdd" and hasattr(op, "minimize_weight_bit_width"):
                 op.minimize_weight_bit_width(model)
         return model, False
-
-    def only_minus1_and_0(self, model: ModelWrapper, name: str) -> bool:
-        """Whether no other threshold occurs, and -1 does."""
-        thresholds = np.asarray(model.get_initializer(name))
-        return bool(thresholds.min() == -1 and thresholds.max() <= 0)
 
 
 class KeepSums(Transformation):  # type: ignore[misc]
@@ -187,18 +184,20 @@ def made_by_matmul(model: ModelWrapper, node: NodeProto) -> bool:
 class MinimizeAccumulators(Transformation):  # type: ignore[misc]
     """FINN's MinimizeAccumulatorWidth, but XNOR MVAUs get the type of their popcounts, 0..K.
 
-    FINN takes the range of {0, 1} by {-1, +1} for them, which is too small (K = 8 gives INT4).
+    FINN takes the range of {0, 1} by {-1, +1} for them, which is too small (K = 8 gives INT4). And
+    it infers all types anew after every node; here each node's follow from those before it.
     """
 
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
-        """Minimise, then set accumulator and output types and the tensors' annotations."""
-        model = model.transform(MinimizeAccumulatorWidth())
+        """Set types of inputs, accumulators and outputs from the first node to the last."""
         for node in model.graph.node:
-            if node.op_type != "MVAU" or not getCustomOp(node).get_nodeattr("binaryXnorMode"):
-                continue
             op = getCustomOp(node)
-            popcount = str(IntType.holding(0, op.get_nodeattr("MW")))
-            op.set_nodeattr("accDataType", popcount)
-            op.set_nodeattr("outputDataType", popcount)
-            model.set_tensor_datatype(node.output[0], DataType[popcount])
+            op.infer_node_datatype(model)
+            if node.op_type == "MVAU" and op.get_nodeattr("binaryXnorMode"):
+                popcount = str(IntType.holding(0, op.get_nodeattr("MW")))
+                op.set_nodeattr("accDataType", popcount)
+                op.set_nodeattr("outputDataType", popcount)
+            elif hasattr(op, "minimize_accumulator_width"):
+                op.minimize_accumulator_width(model)
+            op.infer_node_datatype(model)
         return model, False

@@ -177,8 +177,8 @@ class Emitter:
         self, source: str, shape: Shape, bias: IntArray, lo: int, hi: int
     ) -> tuple[str, str]:
         """Integer bias per channel, or per pixel and channel; also the constant's name."""
-        most = max(int(bias.max()), -int(bias.min()) - 1)  # either sign: it may be negated
-        held = _finn(IntType.holding(-most - 1, max(most, 0)))
+        most = int(np.abs(bias).max())
+        held = _finn(IntType.holding(-max(most, 1), most))  # either sign: it may be negated
         name = self.constant("bias", bias.astype(np.float32), held)
         return self.node("Add", [source, name], shape, _finn(IntType.holding(lo, hi))), name
 

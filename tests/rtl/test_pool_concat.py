@@ -244,7 +244,7 @@ def test_finns_nodes_are_read() -> None:
 @pytest.mark.parametrize(
     ("attributes", "words"),
     [
-        ({"KernelSize": [2, 2], "Function": "MaxPool"}, "MaxPool is not supported"),
+        ({"KernelSize": [2, 2], "Function": "SumPool"}, "SumPool is not supported"),
         ({"KernelSize": [2, 4]}, "a square"),
         ({"KernelSize": [2, 2], "Stride": [1, 1]}, "k = stride"),
     ],
