@@ -129,6 +129,20 @@ class Scaling:
         )
         return numbers
 
+    def integers(self, numbers: NDArray[Any]) -> NDArray[np.float64]:
+        """The integers, not rounded, that numbers (..., channels) of the output stand for."""
+        exact: NDArray[np.float64] = (numbers - np.asarray(self.output_offset)) / np.asarray(
+            self.output_scale
+        )
+        return exact
+
+    @property
+    def exact(self) -> bool:
+        """Whether float32 holds every output: one scale, a power of two, and no offset."""
+        if isinstance(self.output_scale, tuple) or self.output_offset != 0.0:
+            return False
+        return bool(np.frexp(self.output_scale)[0] == 0.5)
+
 
 @dataclass(frozen=True, slots=True)
 class QuantGraph:

@@ -176,17 +176,22 @@ def _compare(
 def against_brevitas(
     flow: Dataflow, data: VerificationData, output: IntArray, seconds: float
 ) -> Verdict:
-    """Brevitas' float logits against the integer graph after its output scale: equal exactly.
+    """Brevitas' float logits against the integer graph after its output scale.
 
-    Where the network ends in top-k, the classes that its logits choose.
+    Equal exactly where the scale is a power of two and nothing is added; float32 arithmetic rounds
+    elsewhere, and the integers that the logits stand for must be equal. Where the network ends in
+    top-k, the classes that its logits choose.
     """
     assert data.brevitas_logits is not None
     scaling = flow.graph.scaling
     want: NDArray[Any] = data.brevitas_logits[: len(output)].reshape(len(output), -1)
-    got = output.reshape(len(output), -1).astype(np.float32) * np.float32(scaling.output_scale)
-    got += np.float32(scaling.output_offset)
+    got: NDArray[Any] = output.reshape(len(output), -1)
     if isinstance(flow.graph.layers[-1], TopK):
         want = np.argsort(-want, axis=1, kind="stable")[:, : got.shape[1]]
+    elif scaling.exact:
+        got = got.astype(np.float32) * np.float32(scaling.output_scale)
+    else:
+        want = np.rint(scaling.integers(want))
     wrong = (want != got).any(axis=1)
     first = None
     if wrong.any():

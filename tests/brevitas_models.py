@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from brevitas.core.restrict_val import RestrictValueType
 from brevitas.export import export_qonnx
-from brevitas.nn import QuantConv2d, QuantHardTanh, QuantIdentity, QuantLinear, QuantReLU
+from brevitas.nn import QuantConv2d, QuantIdentity, QuantLinear, QuantReLU
 from brevitas.quant import (
     Int8ActPerTensorFixedPoint,
     Int8ActPerTensorFloat,

@@ -12,10 +12,10 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 
 from hwgen.errors import UnsupportedError
-from hwgen.frontend.staircase import EXHAUSTIVE, Staircase, chain_function, extract
 from hwgen.frontend.inputs import Inputs, Target
-from hwgen.frontend.values import Stream, Weights, attributes_of, datatype, fail
-from hwgen.quant import IntArray, IntType
+from hwgen.frontend.staircase import EXHAUSTIVE, Staircase, chain_function, extract
+from hwgen.frontend.values import Stream, Weights, datatype, fail
+from hwgen.quant import IntArray
 
 
 class Quantisers(Inputs):
