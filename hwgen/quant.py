@@ -129,19 +129,21 @@ class Scaling:
         )
         return numbers
 
-    def integers(self, numbers: NDArray[Any]) -> NDArray[np.float64]:
-        """The integers, not rounded, that numbers (..., channels) of the output stand for."""
-        exact: NDArray[np.float64] = (numbers - np.asarray(self.output_offset)) / np.asarray(
-            self.output_scale
-        )
-        return exact
+    def agrees(self, output: IntArray, numbers: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whether integers (..., channels) are what float32 ``numbers`` of the output stand for.
 
-    @property
-    def exact(self) -> bool:
-        """Whether float32 holds every output: one scale, a power of two, and no offset."""
-        if isinstance(self.output_scale, tuple) or self.output_offset != 0.0:
-            return False
-        return bool(np.frexp(self.output_scale)[0] == 0.5)
+        One scale, a power of two, without an offset: the numbers are exactly the integers times
+        it. Elsewhere float32 arithmetic rounds, and the integers nearest to the numbers have to be
+        the same; where a scale is 0, the numbers are the offset.
+        """
+        scale, offset = np.asarray(self.output_scale), np.asarray(self.output_offset)
+        if scale.ndim == 0 and not offset.any() and np.frexp(scale)[0] == 0.5:
+            exact: NDArray[np.bool_] = output * scale == numbers
+            return exact
+        flat = np.broadcast_to(scale == 0, output.shape)
+        steps = np.rint((numbers - offset) / np.where(scale == 0, 1, scale))
+        near: NDArray[np.bool_] = np.where(flat, np.isclose(numbers, offset), steps == output)
+        return near
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class RandomNetwork(ModelBuilder):
         self.begin()
         for _ in range(int(rng.integers(1, most + 1))):
             self.pick(self.conv_stage, self.conv_stage, self.residual, self.joined, self.max_pool,
-                      self.average, self.depthwise)()
+                      self.average, self.depthwise, self.twice, self.normed)()
         self.finish()
 
     def pick(self, *choices: object) -> object:
@@ -240,6 +240,28 @@ class RandomNetwork(ModelBuilder):
             width += self.channels
         self.here, self.channels = self.node("Concat", *parts, axis=1), width
 
+    def twice(self) -> None:
+        """One product, read by two quantisers behind norms of their own signs, and a pool."""
+        self.tricks.append("product read twice")
+        shared = self.random_spec(1.0, binary=False)
+        shared = Spec(shared.bits, shared.signed, shared.scale)
+        spread = self.product(self.here, int(self.pick(1, 2, 3, 5)), 1, 1)
+        source, parts = self.here, []
+        for _ in range(2):
+            self.here = source
+            self.activated(spread, shared)
+            parts.append(self.here)
+        if self.chance(0.5):
+            self.here = self.quantised(source, shared)
+            parts.append(self.here)
+        self.pick(self.rng.shuffle, len)(parts)
+        self.here, self.channels = self.node("Concat", *parts, axis=1), self.channels * len(parts)
+
+    def normed(self) -> None:
+        """A batch norm of either sign on integers, in front of a convolution."""
+        self.tricks.append("norm before")
+        self.activated(self.spec.scale * self.spec.largest)
+
     def max_pool(self) -> None:
         if min(self.height, self.width) < 2:
             return
@@ -277,7 +299,8 @@ class RandomNetwork(ModelBuilder):
             pixels = self.height * self.width
             self.dyadic &= pixels & (pixels - 1) == 0
             self.here = self.node("GlobalAveragePool", self.here)
-            self.spec = Spec(8, True, self.spec.scale * self.spec.largest / 128)
+            spread = self.spec.scale * self.spec.largest
+            self.spec = Spec(8, True, self.number(spread / 256, spread / 32))
             if self.chance(0.5):
                 self.here = self.quantised(self.here, self.spec)
             self.height = self.width = 1

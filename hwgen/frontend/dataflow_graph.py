@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from finn.transformation.fpgadataflow.convert_to_hw.binary_matrix_vector_activation import (
     InferBinaryMatrixVectorActivation,
 )
@@ -164,11 +165,18 @@ class KeepSums(Transformation):  # type: ignore[misc]
             # a bias goes into its product, whose type follows from its operands'
             and not made_by_matmul(streamlined, node)
         }
+        self.pools = {
+            node.output[0]: before
+            for node in streamlined.graph.node
+            if (before := offset_pool(streamlined, node)) is not None
+        }
 
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
         """Set attribute and annotation."""
         for node in model.graph.node:
             dtype = self.types.get(node.output[0])
+            if node.output and node.output[0] in self.pools:  # the type that its input has now
+                dtype = model.get_tensor_datatype(self.pools[node.output[0]])
             if node.op_type == "ElementwiseAdd" and dtype is not None:
                 getCustomOp(node).set_nodeattr("out_dtype", dtype.name)
                 model.set_tensor_datatype(node.output[0], dtype)
@@ -179,6 +187,23 @@ def made_by_matmul(model: ModelWrapper, node: NodeProto) -> bool:
     """Whether a node's first input is an integer product."""
     producer = model.find_producer(node.input[0])
     return producer is not None and producer.op_type == "MatMul"
+
+
+def offset_pool(model: ModelWrapper, node: NodeProto) -> str | None:
+    """What a padded pool reads before an offset, if ``node`` is the Add that takes it off."""
+    found, ops = node, []
+    for op in ("Add", "MaxPoolNHWC", "Pad", "Add"):
+        if found is None or found.op_type != op:
+            return None
+        ops.append(found)
+        found = model.find_producer(found.input[0])
+    return str(ops[-1].input[0])
+
+
+def only_zeros(model: ModelWrapper, node: NodeProto) -> bool:
+    """Whether all weights are 0, of which FINN finds no type for the sums."""
+    weights = model.get_initializer(node.input[1]) if len(node.input) > 1 else None
+    return weights is not None and not np.any(weights)
 
 
 class MinimizeAccumulators(Transformation):  # type: ignore[misc]
@@ -197,7 +222,7 @@ class MinimizeAccumulators(Transformation):  # type: ignore[misc]
                 popcount = str(IntType.holding(0, op.get_nodeattr("MW")))
                 op.set_nodeattr("accDataType", popcount)
                 op.set_nodeattr("outputDataType", popcount)
-            elif hasattr(op, "minimize_accumulator_width"):
+            elif hasattr(op, "minimize_accumulator_width") and not only_zeros(model, node):
                 op.minimize_accumulator_width(model)
             op.infer_node_datatype(model)
         return model, False

@@ -71,10 +71,10 @@ class Outputs(Walk):
                 f"output {name} is an image flattened in the order of its channels; end the "
                 "network in the image, or in a linear layer"
             )
+        stream, _ = self.turned(stream, np.zeros(stream.channels, bool))
         end = self.affine(stream)
-        if self.flipped.get(stream.name, np.zeros(1, bool)).any():
-            raise UnsupportedError("the output is also quantised with falling channels")
-        self.equals[stream.name] = (stream.source, stream.grid)
+        if stream.source:
+            self.equals[stream.name] = (stream.source, stream.grid)
         host = self.host
         if self.top_k is None:
             model = self.emit.model(stream.name)
@@ -103,11 +103,12 @@ class Outputs(Walk):
         integers = np.rint(exact).astype(np.int64)
         if not np.array_equal(integers, exact) or np.abs(exact).max() >= 1 << 24:
             return None
+        if not stream.grid.plain:
+            return None
         integers = np.broadcast_to(integers, (stream.channels,))
         lo, hi = stream.lo + min(int(integers.min()), 0), stream.hi + max(int(integers.max()), 0)
         out, _ = self.emit.add_constant(stream.name, stream.shape, integers, lo, hi)
-        if stream.weights:
-            self.flipped.setdefault(stream.name, np.zeros(stream.channels, bool))
+        stream, _ = self.turned(stream, np.zeros(stream.channels, bool))
         source = node.output[0]
         self.sums[source] = grid
         made = replace(stream, name=out, lo=lo, hi=hi, pending=tuple(others), source=source)

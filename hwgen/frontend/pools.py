@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from hwgen.frontend.quantisers import Quantisers
+from hwgen.frontend.staircase import chain_function
 from hwgen.frontend.values import FLOAT32_EXACT, Stream, attributes_of, fail
 
 Geometry = tuple[int, int, int]
@@ -18,18 +19,41 @@ class Pools(Quantisers):
     """MaxPool, AveragePool, and the pools of whole images."""
 
     def max_pool(self, node: onnx.NodeProto) -> None:
-        """MaxPool of integers; padding never wins."""
-        stream = self.settled(node, node.input[0])
+        """MaxPool of integers; padding never wins.
+
+        What pends is monotone, so it may as well come behind the pool; channels in which it falls
+        are negated first.
+        """
+        stream, later = self.stream(node, node.input[0]), ()
+        if stream.pending and stream.name:
+            stream, later = self.rising(node, stream), stream.pending
+        else:
+            stream = self.settled(node, node.input[0])
         if any(stream.pads):
             raise fail(node, "it stands between a Pad and its convolution")
         geometry = self.geometry(node)
         out, shape = self.emit.max_pool(stream.name, stream.shape, geometry, stream.lo)
+        made = replace(stream, name=out, shape=shape, weights=(), borders=(), pending=later)
+        if later:
+            self.streams[node.output[0]] = replace(made, source="")
+            return
         self.equals[out] = (node.output[0], stream.grid)
-        self.streams[node.output[0]] = replace(
-            stream, name=out, shape=shape, source=node.output[0], weights=(), borders=()
-        )
+        self.streams[node.output[0]] = replace(made, source=node.output[0])
         if stream.weights:  # its values are sums, off their grid by float error
             self.sums[node.output[0]] = stream.grid
+
+    def rising(self, node: onnx.NodeProto, stream: Stream) -> Stream:
+        """Integers in whose order the values behind the pending chain are, the chain left out."""
+        for pend in stream.pending:
+            slope = self.constant(pend.input[1]) if pend.op_type == "PRelu" else None
+            falling = pend.op_type == "LeakyRelu" and attributes_of(pend).get("alpha", 0.01) < 0
+            if falling or (slope is not None and (slope < 0).any()):
+                raise fail(node, f"it follows {pend.op_type} with a negative slope; pool before")
+        chain = chain_function(self.model, stream.pending, stream.channels, stream.grid.order)
+        ends = np.array([[stream.lo] * stream.channels, [stream.hi] * stream.channels])
+        first, last = chain(stream.grid.value(ends))
+        falls = last < first
+        return self.turned(stream, falls)[0]
 
     def geometry(self, node: onnx.NodeProto) -> Geometry:
         """Kernel, stride and padding of a pool, all square, or refused."""

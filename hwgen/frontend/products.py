@@ -35,12 +35,6 @@ class Matrix:
         """All +1 or -1."""
         return bool(np.isin(self.integers, (-1, 1)).all())
 
-    @property
-    def sums(self) -> IntArray:
-        """Those of the columns."""
-        total: IntArray = self.integers.sum(axis=0)
-        return total
-
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
@@ -249,15 +243,16 @@ class Products(Walk):
     ) -> Stream:
         """Binary by binary as XNOR-popcount, else integer by integer.
 
-        Bits b by integers w: the sum of (2 b - 1) w is 2 times that of b w, less that of w.
+        Bits b by integers w: the sum of (2 b - 1) w is 2 times that of b w, less that of w; other
+        inputs with a base likewise.
         ``kernel`` is that of a depthwise product, else 0; ``halves`` says that weights are doubled.
         """
         name, shape = patches
         k, m = matrix.integers.shape
         if shape[3] != (k * m if kernel else k):
             raise fail(node, f"{shape[3]} inputs by a weight matrix of {k} rows")
-        if not stream.binary and not stream.grid.plain:
-            raise fail(node, "its input is a product of bits; put a Quant in front")
+        if not stream.binary and not stream.grid.plain and any(stream.pads):
+            raise fail(node, "it pads a product of bits; put a Quant in front")
         if not kernel and not stream.grid.uniform:
             raise fail(node, "its input has a scale for every channel; put a Quant in front")
         scale = np.asarray(stream.grid.scale * matrix.scale, np.float32)
@@ -273,9 +268,14 @@ class Products(Walk):
             out, initializer = self.emit.depthwise(name, out_shape, matrix.integers, kernel, bound)
         else:
             out, initializer = self.emit.matmul(name, out_shape, matrix.integers, bound)
-        grid = Grid(scale)
-        if stream.binary:
-            grid = Grid(scale, 1 if halves else 2, -matrix.sums // (2 if halves else 1))
+        base: IntArray = np.broadcast_to(stream.grid.base, stream.channels)
+        if kernel:
+            bases = (matrix.integers * base).sum(axis=0)
+        else:
+            taps = matrix.integers.reshape(-1, stream.channels, m)  # channels fastest
+            bases = (taps * base[:, None]).sum(axis=(0, 1))
+        gain = stream.grid.gain
+        grid = Grid(scale, 1, bases // 2) if halves else Grid(scale, gain, bases)
         return Stream(out, out_shape, -bound, bound, grid, weights=(initializer,))
 
 

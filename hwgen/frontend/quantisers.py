@@ -91,29 +91,14 @@ class Quantisers(Inputs):
         if same(stairs, stream, target):
             self.equals[stream.name] = (node.output[0], grid)
             return made
-        turned = self.turned(stream, stairs.flip)
-        shift = stream.lo + stream.hi if turned.name != stream.name else 0
-        thresholds = stairs.thresholds - np.where(stairs.flip, shift, 0)[:, None]
+        turned, mask = self.turned(stream, stairs.flip)
+        thresholds = stairs.thresholds - (stream.lo + stream.hi) * mask[:, None]
         name = self.emit.threshold(
             turned.name, stream.shape, thresholds, lowest, datatype(target.dtype)
         )
         self.equals[name] = (node.output[0], grid)
         made = replace(made, name=name, lo=lowest, hi=highest, binary=target.binary)
         return replace(made, weights=(), borders=())
-
-    def turned(self, stream: Stream, flip: NDArray[np.bool_]) -> Stream:
-        """The stream with falling channels turned round (a negative batch norm gamma).
-
-        The columns of a product that nobody else reads are negated; else its channels are.
-        """
-        before = self.flipped.get(stream.name)
-        if before is None and stream.weights:
-            self.flipped[stream.name] = flip
-            self.emit.negate_columns(stream.weights, flip)
-            self.emit.negate_columns(stream.borders, flip)
-            return stream
-        wanted = flip if before is None else flip ^ before
-        return self.negated(stream, wanted) if wanted.any() else stream
 
 
 def same(stairs: Staircase, stream: Stream, target: Target) -> bool:

@@ -169,12 +169,7 @@ class Walk:
                 "the network's input is not quantised; put a Quant in front, or annotate the "
                 "input as UINT8",
             )
-        turned = self.flipped.get(stream.name)
-        if turned is not None and turned.any():
-            return self.negated(stream, turned)
-        if stream.weights:
-            self.flipped[stream.name] = np.zeros(stream.channels, bool)
-        return stream
+        return self.turned(stream, np.zeros(stream.channels, bool))[0]
 
     def moved(self, node: onnx.NodeProto, stream: Stream) -> Stream | None:
         """A stream behind a scalar Mul, Div, Add or Sub, or None where it leaves the grid."""
@@ -215,8 +210,36 @@ class Walk:
         )
         return replace(stream, name=name, shape=shape, grid=grid, weights=(), borders=())
 
+    def turned(
+        self, stream: Stream, falls: NDArray[np.bool_]
+    ) -> tuple[Stream, NDArray[np.bool_]]:
+        """The stream with falling channels turned round; and those that it took a negation for.
+
+        The columns of a product are negated where nobody read it before; x becomes lo + hi - x.
+        Other channels are negated themselves: x becomes -x. The grid is that of the new integers.
+        """
+        before = self.flipped.get(stream.name)
+        mask = np.zeros(stream.channels, bool)
+        if before is None and stream.weights:
+            self.flipped[stream.name] = falls
+            self.emit.negate_columns(stream.weights, falls)
+            self.emit.negate_columns(stream.borders, falls)
+        else:
+            mask = falls if before is None else falls ^ before
+        if not falls.any() and not mask.any():
+            return stream, mask
+        # x'' = sign * x + (lo + hi) * (falls - mask)
+        sign = np.where(falls, -1, 1)
+        moved = (stream.lo + stream.hi) * (falls.astype(np.int64) - mask)
+        old = stream.grid
+        grid = replace(old, base=sign * old.base - old.gain * moved)
+        if falls.any():
+            grid = replace(grid, scale=np.asarray(sign * old.scale, np.float32))
+        stream = replace(stream, grid=grid, binary=False)
+        return (self.negated(stream, mask) if mask.any() else stream), mask
+
     def negated(self, stream: Stream, channels: NDArray[np.bool_]) -> Stream:
-        """The stream with some channels negated by a product with -1."""
+        """The stream with some channels multiplied by -1; its grid is as given."""
         lo, hi = min(stream.lo, -stream.hi), max(stream.hi, -stream.lo)
         signs = np.where(channels, -1, 1)[None, :]
         name, _ = self.emit.depthwise(stream.name, stream.shape, signs, 1, max(-lo, hi))
