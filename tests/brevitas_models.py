@@ -171,9 +171,7 @@ class ResNet(nn.Module):
             nn.BatchNorm2d(width),
             QuantReLU(bit_width=bits),
         )
-        self.blocks = nn.Sequential(
-            Block(width, width, 1, bits), Block(width, 2 * width, 2, bits)
-        )
+        self.blocks = nn.Sequential(Block(width, width, 1, bits), Block(width, 2 * width, 2, bits))
         self.classifier = QuantLinear(2 * width, 10, bias=True, **w)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -53,8 +53,17 @@ class RandomNetwork(ModelBuilder):
         self.tricks: list[str] = []
         self.begin()
         for _ in range(int(rng.integers(1, most + 1))):
-            self.pick(self.conv_stage, self.conv_stage, self.residual, self.joined, self.max_pool,
-                      self.average, self.depthwise, self.twice, self.normed)()
+            self.pick(
+                self.conv_stage,
+                self.conv_stage,
+                self.residual,
+                self.joined,
+                self.max_pool,
+                self.average,
+                self.depthwise,
+                self.twice,
+                self.normed,
+            )()
         self.finish()
 
     def pick(self, *choices: object) -> object:
@@ -172,8 +181,9 @@ class RandomNetwork(ModelBuilder):
             pad = kernel // 2
         pads = [pad] * 4
         if kernel == 3 and pad == 1 and stride == 1 and self.chance(0.15):
-            (tall, wide), pads = ((1, 3), [0, 1, 0, 1]) if self.chance(0.5) else (
-                (3, 1), [1, 0, 1, 0])
+            (tall, wide), pads = (
+                ((1, 3), [0, 1, 0, 1]) if self.chance(0.5) else ((3, 1), [1, 0, 1, 0])
+            )
         elif pad and self.spec.binary and self.chance(0.5):
             amounts = f"pads_{len(self.nodes)}"
             self.constants[amounts] = np.array([0, 0, pad, pad] * 2, np.int64)
@@ -185,7 +195,11 @@ class RandomNetwork(ModelBuilder):
             inputs.append(self.const(self.rng.integers(-8, 8, width) / 8))
         spread = self.spread_of(fan_in)
         self.here = self.node(
-            "Conv", *inputs, kernel_shape=[tall, wide], pads=pads, strides=[stride] * 2,
+            "Conv",
+            *inputs,
+            kernel_shape=[tall, wide],
+            pads=pads,
+            strides=[stride] * 2,
             group=groups,
         )
         self.height = (self.height + 2 * pad - kernel) // stride + 1
@@ -344,9 +358,7 @@ class RandomNetwork(ModelBuilder):
         graph = helper.make_graph(self.nodes, f"random_{self.seed}", [image], [out], constants)
         if self.annotated:
             entry = onnx.StringStringEntryProto(key="finn_datatype", value="UINT8")
-            note = onnx.TensorAnnotation(
-                tensor_name="images", quant_parameter_tensor_names=[entry]
-            )
+            note = onnx.TensorAnnotation(tensor_name="images", quant_parameter_tensor_names=[entry])
             graph.quantization_annotation.append(note)
         opsets = [helper.make_opsetid("", 18), helper.make_opsetid(BREVITAS, 2)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=9)

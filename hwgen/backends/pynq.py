@@ -106,4 +106,6 @@ def _readme(dataflow: Dataflow, board: Board) -> dict[str, object]:
 
 def _number(value: float | tuple[float, ...]) -> str:
     """One number, or where the others stand."""
-    return "numbers of their own by channel (shapes.json)" if isinstance(value, tuple) else f"{value}"
+    return (
+        "numbers of their own by channel (shapes.json)" if isinstance(value, tuple) else f"{value}"
+    )

@@ -151,4 +151,3 @@ class Pools(Quantisers):
         out, shape = self.emit.average(stream.name, stream.shape, kernel)
         self.equals[out] = (node.output[0], stream.grid)
         return Stream(out, shape, stream.lo, stream.hi, stream.grid, source=node.output[0])
-

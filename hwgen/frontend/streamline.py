@@ -134,9 +134,7 @@ class _Operators(Pools, Products, Outputs):
         shape = (*first.shape[:3], sum(s.channels for s in streams))
         out = self.emit.concat([s.name for s in streams], shape, lo, hi)
         self.equals[out] = (node.output[0], first.grid)
-        self.streams[node.output[0]] = Stream(
-            out, shape, lo, hi, first.grid, source=node.output[0]
-        )
+        self.streams[node.output[0]] = Stream(out, shape, lo, hi, first.grid, source=node.output[0])
 
     def transpose(self, node: onnx.NodeProto) -> None:
         """Of weights alone: images keep their order."""

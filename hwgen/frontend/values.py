@@ -210,9 +210,7 @@ class Walk:
         )
         return replace(stream, name=name, shape=shape, grid=grid, weights=(), borders=())
 
-    def turned(
-        self, stream: Stream, falls: NDArray[np.bool_]
-    ) -> tuple[Stream, NDArray[np.bool_]]:
+    def turned(self, stream: Stream, falls: NDArray[np.bool_]) -> tuple[Stream, NDArray[np.bool_]]:
         """The stream with falling channels turned round; and those that it took a negation for.
 
         The columns of a product are negated where nobody read it before; x becomes lo + hi - x.

@@ -104,10 +104,11 @@ class Depthwise(Layer):
         fold, acc = self.fold(folding), folding.pe * self.output.dtype.bits
         words = len(self.weights) * fold
         tables = rom(folding.pe * self.multiplier.weight_bits, words) + rom(acc, fold)
-        held = one_port_luts(acc, fold) if fold > 1 else 0
+        memory = one_port_luts(acc, fold) if fold > 1 else 0
         lanes = self.multiplier.resources(folding.pe)
-        data = folding.pe * (self.input.dtype.bits + self.multiplier.product_bits)
-        return tables + lanes + Resources(lut=22 + acc + held, ff=24 + data + acc)
+        held = self.input.dtype.bits + self.multiplier.product_bits
+        data = 8 if self.multiplier.dsp else folding.pe * held
+        return tables + lanes + Resources(lut=22 + acc + memory, ff=24 + data + acc)
 
     def rtl(self, folding: Folding) -> RtlInstance:
         """Instantiate depthwise.sv; word tap * FOLD + f holds W[tap, f * PE + p]."""

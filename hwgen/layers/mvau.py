@@ -88,9 +88,7 @@ class Mvau(Layer):
     def pipeline(self, folding: Folding) -> int:
         """Registers from an operand to the finished sum; equals the kernel's."""
 
-    def weight_memory(
-        self, folding: Folding, weights: IntArray, bits: int
-    ) -> tuple[str, bytes]:
+    def weight_memory(self, folding: Folding, weights: IntArray, bits: int) -> tuple[str, bytes]:
         """Word nf * SF + sf holds W[sf * SIMD + i, nf * PE + p] at bit (p * SIMD + i) * bits."""
         sf, nf = self.fold(folding)
         tiled = weights.reshape(sf, folding.simd, nf, folding.pe)

@@ -88,7 +88,7 @@ module depthwise #(
       fold_2  <= fold_1;
       first_1 <= 32'(word) < FOLD;
       first_2 <= first_1;
-      last_1  <= 32'(word) >= WORDS - FOLD;
+      last_1  <= 32'(word) + FOLD >= WORDS;
       last_2  <= last_1;
     end
   end

@@ -29,19 +29,20 @@ module multiply #(
     $error("multiply: A_BITS and W_BITS must be at least 1, and W_BITS 1 where W_BIPOLAR");
   end
 
-  wire logic [PRODUCT_BITS-1:0] a =
-      A_SIGNED != 0 ? PRODUCT_BITS'($signed(a_i)) : PRODUCT_BITS'(a_i);
-  wire logic [PRODUCT_BITS-1:0] w =
-      W_SIGNED != 0 ? PRODUCT_BITS'($signed(w_i)) : PRODUCT_BITS'(w_i);
-
-  if (W_BIPOLAR != 0) begin : gen_sign
-    assign product_o = w_i[0] ? a : -a;
-    wire logic unused = &{1'b0, w};
-  end else if (DSP != 0) begin : gen_dsp
-    wire logic signed [A_BITS:0] a_int = (A_BITS + 1)'(a);
-    wire logic signed [W_BITS:0] w_int = (W_BITS + 1)'(w);
-    assign product_o = PRODUCT_BITS'(a_int * w_int);
+  if (DSP != 0 && W_BIPOLAR == 0) begin : gen_dsp
+    localparam int unsigned SIGNED_A = A_SIGNED != 0 ? A_BITS : A_BITS + 1;
+    localparam int unsigned SIGNED_W = W_SIGNED != 0 ? W_BITS : W_BITS + 1;
+    wire logic signed [SIGNED_A-1:0] a =
+        A_SIGNED != 0 ? SIGNED_A'($signed(a_i)) : SIGNED_A'(a_i);
+    wire logic signed [SIGNED_W-1:0] w =
+        W_SIGNED != 0 ? SIGNED_W'($signed(w_i)) : SIGNED_W'(w_i);
+    wire logic signed [PRODUCT_BITS-1:0] product = a * w;
+    assign product_o = product;
   end else begin : gen_lut
+    wire logic [PRODUCT_BITS-1:0] a =
+        A_SIGNED != 0 ? PRODUCT_BITS'($signed(a_i)) : PRODUCT_BITS'(a_i);
+    wire logic [PRODUCT_BITS-1:0] w =
+        W_SIGNED != 0 ? PRODUCT_BITS'($signed(w_i)) : PRODUCT_BITS'(w_i);
     localparam int unsigned N = A_BITS < W_BITS ? A_BITS : W_BITS;
     localparam int unsigned NARROW_SIGNED = A_BITS < W_BITS ? A_SIGNED : W_SIGNED;
     wire logic [PRODUCT_BITS-1:0] wide = A_BITS < W_BITS ? w : a;
@@ -54,8 +55,12 @@ module multiply #(
         else sum = sum + ((narrow[i] ? wide : '0) << i);
       end
     end
-    assign product_o = sum;
-    wire logic unused = &{1'b0, a, w};
+    if (W_BIPOLAR != 0) begin : gen_sign
+      assign product_o = w_i[0] ? a : -a;
+    end else begin : gen_sum
+      assign product_o = sum;
+    end
+    wire logic unused = &{1'b0, a, w, sum};
   end
 endmodule
 
