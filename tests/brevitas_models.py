@@ -13,22 +13,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from brevitas.core.restrict_val import RestrictValueType
-from brevitas.export import export_qonnx
-from brevitas.nn import QuantConv2d, QuantIdentity, QuantLinear, QuantReLU
-from brevitas.quant import (
-    Int8ActPerTensorFixedPoint,
-    Int8ActPerTensorFloat,
-    Int8WeightPerChannelFloat,
-    Int8WeightPerTensorFloat,
-    ShiftedUint8ActPerTensorFloat,
-    SignedBinaryActPerTensorConst,
-    SignedBinaryWeightPerTensorConst,
-)
 from torch import Tensor, nn
 
+from training.quiet import quiet
+
+with quiet():  # Brevitas warns as it is imported
+    from brevitas.export import export_qonnx
+    from brevitas.nn import QuantConv2d, QuantIdentity, QuantLinear, QuantReLU
+    from brevitas.quant import (
+        Int8ActPerTensorFixedPoint,
+        Int8ActPerTensorFloat,
+        Int8WeightPerChannelFloat,
+        Int8WeightPerTensorFloat,
+        ShiftedUint8ActPerTensorFloat,
+        SignedBinaryActPerTensorConst,
+        SignedBinaryWeightPerTensorConst,
+    )
+
 SIGNS = SignedBinaryWeightPerTensorConst
-POWER = {"restrict_scaling_type": RestrictValueType.POWER_OF_TWO}
 
 
 class TensorNorm(nn.Module):
@@ -197,7 +199,7 @@ def randomised(network: nn.Module, shape: tuple[int, int, int], seed: int) -> nn
     """Two passes in training mode for scales and statistics, then gammas of both signs."""
     torch.manual_seed(seed)
     network.train()
-    with torch.no_grad():
+    with torch.no_grad(), quiet():
         for _ in range(3):
             network(torch.rand((8, *shape)))
         for module in network.modules():
@@ -213,7 +215,9 @@ def export(name: str, path: Path, seed: int = 0) -> Path:
     """Write one of ``NETWORKS`` as QONNX."""
     torch.manual_seed(seed)
     make, shape = NETWORKS[name]
-    return export_network(randomised(make(), shape, seed), shape, path)
+    with quiet():
+        network = make()
+    return export_network(randomised(network, shape, seed), shape, path)
 
 
 def export_network(network: nn.Module, shape: tuple[int, int, int], path: Path) -> Path:

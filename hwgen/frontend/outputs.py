@@ -60,6 +60,8 @@ class Outputs(Walk):
         name = self.model.graph.output[0].name
         if name not in self.streams or not self.streams[name].name:
             raise UnsupportedError(f"output {name} does not depend on the quantised input")
+        if not self.emit.nodes:
+            raise UnsupportedError(f"output {name} is the input: there is nothing to compute")
         stream = self.streams[name]
         while stream.pending:
             biased = self.biased(stream)

@@ -104,7 +104,11 @@ class Pools(Quantisers):
         kernel, stride, pad = self.geometry(node)
         whole = (kernel, kernel, 0) == (*stream.shape[1:3], pad)
         if pad and not attributes_of(node).get("count_include_pad", 0):
-            raise fail(node, "padding that does not count makes other means at the border")
+            raise fail(
+                node,
+                "padding that does not count makes other means at the border; pool without "
+                "padding, or count it (count_include_pad)",
+            )
         if pad and not stream.grid.plain:
             raise fail(node, "padding of a tensor whose integer 0 is not 0; pool without padding")
         pixels = kernel**2

@@ -90,16 +90,17 @@ class Products(Walk):
         stream = replace(stream, pads=(pad,) * 4, zeros=zeros)
         geometry = Geometry(weights.integers.shape[2], stride[0], groups)
         outputs = weights.integers.shape[0]
-        if stream.channels % groups or outputs % groups:
-            raise fail(node, f"{stream.channels} channels to {outputs} in {groups} groups")
-        if groups == 1 or groups == stream.channels == outputs:
-            made = self.convolution(node, stream, weights, geometry)
-        elif groups > MOST_GROUPS:
+        depthwise = groups == stream.channels == outputs
+        if groups > MOST_GROUPS and not depthwise:
             raise fail(
                 node,
                 f"{groups} groups are not supported; up to {MOST_GROUPS} are, or one for every "
                 "channel",
             )
+        if stream.channels % groups or outputs % groups:
+            raise fail(node, f"{stream.channels} channels to {outputs} in {groups} groups")
+        if groups == 1 or depthwise:
+            made = self.convolution(node, stream, weights, geometry)
         else:
             made = self.grouped(node, stream, weights, replace(geometry, groups=1), groups)
         self.finish_product(node, made)
