@@ -155,6 +155,11 @@ def fold(imported: Imported, foldings: Mapping[str, Folding]) -> ModelWrapper:
         for key, value in (("PE", folding.pe), ("SIMD", simd)):
             if key in op.get_nodeattr_types():
                 op.set_nodeattr(key, value)
+    for node in model.graph.node:  # FINN's window gives a depthwise product the channels it takes
+        if node.op_type == "VVAU":
+            window = model.find_producer(node.input[0])
+            if window is not None and window.op_type == "ConvolutionInputGenerator":
+                getCustomOp(window).set_nodeattr("SIMD", getCustomOp(node).get_nodeattr("PE"))
     frames = _frames(model, imported.images, imported.graph.scaling)
     compare.require_same("folding", imported.values, compare.execute(model, frames))
     return model

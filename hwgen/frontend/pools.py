@@ -18,6 +18,14 @@ Geometry = tuple[int, int, int]
 class Pools(Quantisers):
     """MaxPool, AveragePool, and the pools of whole images."""
 
+    def quantise(self, node: onnx.NodeProto) -> None:
+        """A quantiser; one behind an AveragePool that waits for it is part of the pool."""
+        stream = self.streams.get(node.input[0])
+        if stream is not None and any(n.op_type == "AveragePool" for n in stream.pending):
+            self.streams[node.output[0]] = self.average(node, stream)
+        else:
+            super().quantise(node)
+
     def max_pool(self, node: onnx.NodeProto) -> None:
         """MaxPool of integers; padding never wins.
 
@@ -45,9 +53,7 @@ class Pools(Quantisers):
     def rising(self, node: onnx.NodeProto, stream: Stream) -> Stream:
         """Integers in whose order the values behind the pending chain are, the chain left out."""
         for pend in stream.pending:
-            slope = self.constant(pend.input[1]) if pend.op_type == "PRelu" else None
-            falling = pend.op_type == "LeakyRelu" and attributes_of(pend).get("alpha", 0.01) < 0
-            if falling or (slope is not None and (slope < 0).any()):
+            if not self.rises_or_falls(pend):
                 raise fail(node, f"it follows {pend.op_type} with a negative slope; pool before")
         chain = chain_function(self.model, stream.pending, stream.channels, stream.grid.order)
         ends = np.array([[stream.lo] * stream.channels, [stream.hi] * stream.channels])

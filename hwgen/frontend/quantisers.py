@@ -14,12 +14,12 @@ from qonnx.core.onnx_exec import execute_onnx
 from hwgen.errors import UnsupportedError
 from hwgen.frontend.inputs import Inputs, Target
 from hwgen.frontend.staircase import EXHAUSTIVE, Staircase, chain_function, extract
-from hwgen.frontend.values import Stream, Weights, datatype, fail
+from hwgen.frontend.values import Stream, Weights, attributes_of, datatype, fail
 from hwgen.quant import IntArray
 
 
 class Quantisers(Inputs):
-    """Quant, BipolarQuant, and the AveragePool that a Quant ends."""
+    """Quant and BipolarQuant."""
 
     def quantise(self, node: onnx.NodeProto) -> None:
         """Quant and BipolarQuant: of constants, of the network's input, or of a chain."""
@@ -35,8 +35,6 @@ class Quantisers(Inputs):
                 made = self.flattened(made)
                 self.equals[made.name] = (node.output[0], made.grid)
             self.streams[node.output[0]] = made
-        elif any(n.op_type == "AveragePool" for n in stream.pending):
-            self.streams[node.output[0]] = self.average(node, stream)
         else:
             self.streams[node.output[0]] = self.staircase(node, stream)
 
@@ -71,9 +69,8 @@ class Quantisers(Inputs):
         if target.scale.size != 1:
             raise fail(node, "an activation needs one scale for all channels")
         for pend in stream.pending:
-            slope = self.constant(pend.input[1]) if pend.op_type == "PRelu" else None
-            if slope is not None and (slope < 0).any() and stream.hi - stream.lo >= EXHAUSTIVE:
-                raise fail(pend, "a negative PReLU slope is not monotone")
+            if stream.hi - stream.lo >= EXHAUSTIVE and not self.rises_or_falls(pend):
+                raise fail(pend, "a negative slope of a PReLU is not monotone")
         chain = [*stream.pending, node]
         apply = chain_function(self.model, chain, stream.channels, stream.grid.order)
 
@@ -99,6 +96,13 @@ class Quantisers(Inputs):
         self.equals[name] = (node.output[0], grid)
         made = replace(made, name=name, lo=lowest, hi=highest, binary=target.binary)
         return replace(made, weights=(), borders=())
+
+    def rises_or_falls(self, node: onnx.NodeProto) -> bool:
+        """Whether an operator is monotone; those with a slope of their own below 0 may not be."""
+        if node.op_type == "LeakyRelu":
+            return float(attributes_of(node).get("alpha", 0.01)) >= 0
+        slope = self.constant(node.input[1]) if node.op_type == "PRelu" else None
+        return slope is None or not (slope < 0).any()
 
 
 def same(stairs: Staircase, stream: Stream, target: Target) -> bool:

@@ -7,7 +7,7 @@ Rounding, ties and float error are then right by construction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,21 +46,16 @@ def chain_function(
         if name
     }
 
+    chain = _renamed(nodes, constants)
+    here = chain[-1].output[0]
+
     def apply(values: FloatArray) -> FloatArray:
         shape = [len(values), channels, 1, 1]
-        chain, here = [], "x"
-        for i, node in enumerate(nodes):
-            copy = onnx.NodeProto()
-            copy.CopyFrom(node)
-            data = next(k for k, n in enumerate(node.input) if n and constants[n] is None)
-            copy.input[data] = here
-            del copy.output[1:]
-            here = copy.output[0] = f"y{i}"
-            chain.append(copy)
-        infos = [helper.make_tensor_value_info(f"y{i}", 1, shape) for i in range(len(chain))]
-        graph = helper.make_graph(
-            chain, "chain", [helper.make_tensor_value_info("x", 1, shape)], infos[-1:]
+        first, *infos = (
+            helper.make_tensor_value_info(name, 1, shape)
+            for name in ("x", *(f"y{i}" for i in range(len(chain))))
         )
+        graph = helper.make_graph(chain, "chain", [first], infos[-1:])
         graph.value_info.extend(infos[:-1])
         small = ModelWrapper(helper.make_model(graph, opset_imports=model.model.opset_import))
         for name, value in constants.items():
@@ -72,6 +67,20 @@ def chain_function(
         return y if order is None else y[:, order]
 
     return apply
+
+
+def _renamed(nodes: Sequence[onnx.NodeProto], constants: Mapping[str, Any]) -> list[onnx.NodeProto]:
+    """The nodes one behind another: x to y0, y0 to y1, and so on."""
+    chain, here = [], "x"
+    for i, node in enumerate(nodes):
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        data = next(k for k, n in enumerate(node.input) if n and constants[n] is None)
+        copy.input[data] = here
+        del copy.output[1:]
+        here = copy.output[0] = f"y{i}"
+        chain.append(copy)
+    return chain
 
 
 def _by_channel(node: onnx.NodeProto, value: Any) -> Any:

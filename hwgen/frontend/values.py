@@ -230,7 +230,8 @@ class Walk:
         sign = np.where(falls, -1, 1)
         moved = (stream.lo + stream.hi) * (falls.astype(np.int64) - mask)
         old = stream.grid
-        grid = replace(old, base=sign * old.base - old.gain * moved)
+        base: IntArray = sign * np.asarray(old.base) - old.gain * moved
+        grid = replace(old, base=base)
         if falls.any():
             grid = replace(grid, scale=np.asarray(sign * old.scale, np.float32))
         stream = replace(stream, grid=grid, binary=False)
