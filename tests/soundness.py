@@ -84,7 +84,7 @@ def run_rtl(graph: QuantGraph, frames: IntArray, folder: Path, seed: int) -> Eng
     rng = np.random.default_rng([79, seed])
     foldings: dict[str, Folding] = {}
     for layer in graph.layers:
-        legal = [f for f in layer.foldings() if f.pe <= 256]
+        legal = [f for f in layer.foldings() if f.pe * f.simd <= 16]
         foldings[layer.name] = legal[int(rng.integers(len(legal)))]
     flow, _ = folding.plan(graph, board, foldings, 100)
     systemverilog.emit(flow).write(folder / "rtl")
