@@ -84,7 +84,9 @@ class Products(Padding):
         self.finish_product(node, made)
 
     def finish_product(self, node: onnx.NodeProto, product: Stream) -> None:
-        """Name what the sums stand for."""
+        """Name what the sums stand for; a constant bias has an Add of its own (normalise.py)."""
+        if len(node.input) > 2 and node.input[2]:
+            raise fail(node, "its bias is not a constant")
         self.sums[node.output[0]] = product.grid
         self.streams[node.output[0]] = replace(product, source=node.output[0])
 

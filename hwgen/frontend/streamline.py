@@ -90,7 +90,7 @@ class _Operators(Pools, Products, Outputs):
         if len(streams) != 1 or (node.op_type in ("Sub", "Div") and node.input[0] not in streams):
             raise fail(node, "its inputs are not one quantised stream and constants")
         stream = self.streams[streams[0]]
-        rank = len(self.model.get_tensor_shape(streams[0]))
+        rank = len(self.model.get_tensor_shape(streams[0]) or ())
         for name in node.input:
             value = self.constant(name)
             if value is not None and not per_channel(node, value, stream.channels, rank):

@@ -98,8 +98,9 @@ class Stream:
     @property
     def within_float32(self) -> bool:
         """Whether all values, and the steps between them, are far from overflow and underflow."""
-        most = max(abs(self.lo), abs(self.hi), 1) * float(self.grid.scale.max()) * self.grid.gain
-        return float(self.grid.scale.min()) > FARTHEST**-1 and most < FARTHEST
+        scale = np.abs(self.grid.scale)
+        most = max(abs(self.lo), abs(self.hi), 1) * float(scale.max()) * self.grid.gain
+        return float(scale.min()) > FARTHEST**-1 and most < FARTHEST
 
 
 @dataclass(frozen=True, slots=True)

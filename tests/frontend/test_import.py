@@ -369,7 +369,7 @@ def test_concat_of_bits_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_network_that_computes_nothing_is_refused(tmp_path: Path) -> None:
-    builder = ModelBuilder()
+    builder = ModelBuilder(shape=(2, 1, 1))
     builder.here = builder.quant(builder.here, 8, 2**-8, signed=False, rounding="FLOOR")
     refused(builder.save(tmp_path / "m.onnx"), "nothing to compute")
 
