@@ -90,7 +90,7 @@ def _kernels(sparse: IntArray) -> IntArray:
 
 
 def _widened(nodes: list[FinnNode]) -> list[FinnNode]:
-    """Give sums of products the types that FINN finds: all that their inputs' types allow."""
+    """Give sums the types that FINN finds: all that their inputs' types allow."""
     ranges: dict[str, tuple[int, int]] = {}
     types: dict[str, IntType] = {}
     widened = []
@@ -108,7 +108,7 @@ def _widened(nodes: list[FinnNode]) -> list[FinnNode]:
 
 
 def _reach(node: FinnNode, ranges: Mapping[str, tuple[int, int]]) -> tuple[int, int] | None:
-    """Least and largest sum of an integer product, or of one and its bias."""
+    """What an integer product, its bias, an Add or a Concat can make of its inputs' types."""
     before = node.inputs[0]
     if node.op_type in ("MVAU", "VVAU") and not node.attributes.get("binaryXnorMode"):
         weights = node.constants[0]
@@ -117,6 +117,10 @@ def _reach(node: FinnNode, ranges: Mapping[str, tuple[int, int]]) -> tuple[int, 
         ends = np.stack([weights * before.dtype.lo, weights * before.dtype.hi])
         lo = np.minimum(ends.min(axis=0), 0).sum(axis=0).min()
         return int(lo), int(np.maximum(ends.max(axis=0), 0).sum(axis=0).max())
+    if node.op_type == "ElementwiseAdd" and len(node.inputs) == 2:
+        return sum(t.dtype.lo for t in node.inputs), sum(t.dtype.hi for t in node.inputs)
+    if node.op_type == "StreamingConcat":
+        return min(t.dtype.lo for t in node.inputs), max(t.dtype.hi for t in node.inputs)
     if node.op_type == "ElementwiseAdd" and node.constants and before.name in ranges:
         (lo, hi), bias = ranges[before.name], node.constants[0]
         return lo + min(int(bias.min()), 0), hi + max(int(bias.max()), 0)
