@@ -8,7 +8,16 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from hwgen.frontend.values import Grid, Host, Stream, Walk, attributes_of, datatype, fail
+from hwgen.frontend.values import (
+    FLOAT32_EXACT,
+    Grid,
+    Host,
+    Stream,
+    Walk,
+    attributes_of,
+    datatype,
+    fail,
+)
 from hwgen.quant import BINARY, HostStep, IntType
 
 ROUNDING = ("ROUND", "HALF_EVEN", "FLOOR")
@@ -123,6 +132,8 @@ class Inputs(Walk):
         number, width = float(zero.reshape(-1)[0]), float(bits.reshape(-1)[0])
         if zero.size != 1 or number != int(number) or width != int(width):
             raise fail(node, "one whole zero point and bit width for all channels are supported")
+        if abs(number) >= FLOAT32_EXACT:
+            raise fail(node, f"its zero point {number:g} is past float32's exact range of 2**24")
         return int(number), int(width)
 
     def quantised_input(self, node: onnx.NodeProto, stream: Stream) -> Stream:
