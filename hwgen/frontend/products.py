@@ -61,6 +61,8 @@ class Products(Padding):
         stride = attributes.get("strides", [1, 1])
         if weights.integers.ndim != 4 or len(set(stride)) > 1:
             raise fail(node, f"kernel {weights.integers.shape[2:]} or stride {stride} not square")
+        if weights.scale.size > 1 and weights.scale.shape != (weights.scale.size, 1, 1, 1):
+            raise fail(node, f"weight scales of shape {weights.scale.shape} are not per output")
         if any(pads) and any(stream.pads):
             raise fail(node, "two paddings follow one another")
         zeros = stream.zeros or (stream.binary and any(pads))
