@@ -82,7 +82,7 @@ class RandomNetwork(ModelBuilder):
     def random_spec(self, spread: float, *, binary: bool = True) -> Spec:
         """A quantiser for values of about ``spread``."""
         bits = int(self.pick(1, 1, 2, 2, 3, 4, 4, 5, 8))
-        signed = self.chance(0.5)
+        signed = self.chance(0.8 if bits == 1 else 0.5)
         if bits == 1 and not binary:
             bits = 2
         scale = self.number(spread / 2**bits, 4 * spread / 2**bits)
@@ -102,6 +102,8 @@ class RandomNetwork(ModelBuilder):
     def weights(self, shape: tuple[int, ...], fan_in: int) -> str:
         """Quantised weights, with one scale or one for every output, in at most 24-bit sums."""
         bits = int(self.pick(1, 1, 2, 3, 4, 5, 8))
+        if self.spec.binary and self.chance(0.6):
+            bits = 1
         while bits > 1 and fan_in * self.spec.largest * 2 ** (bits - 1) >= 1 << 23:
             bits -= 1
         count = shape[0] if self.chance(0.5) else 1
