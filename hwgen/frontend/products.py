@@ -241,6 +241,8 @@ class Products(Padding):
             raise fail(node, "it pads a product of bits; put a Quant in front")
         if not kernel and not stream.grid.uniform:
             raise fail(node, "its input has a scale for every channel; put a Quant in front")
+        if matrix.scale.size not in (1, m):
+            raise fail(node, f"{matrix.scale.size} scales for {m} columns of weights")
         scale = np.asarray(stream.grid.scale * matrix.scale, np.float32)
         out_shape = (*shape[:3], m)
         if stream.binary and matrix.binary and not kernel:
