@@ -129,6 +129,10 @@ def clean_up(path: Path, proto: onnx.ModelProto) -> ModelWrapper:
         ):
             model = model.transform(step, make_deepcopy=False)
         _require_sizes(path, model)
+        made = [name for node in model.graph.node for name in filter(None, node.output)]
+        lost = [name for name in made if model.get_tensor_shape(name) is None]
+        if lost and all(supported(node) for node in model.graph.node):
+            raise UserInputError(f"{path}: no shape follows for {lost[0]}; export it again")
     return model
 
 

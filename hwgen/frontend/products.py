@@ -178,6 +178,12 @@ class Products(Walk):
         k, m = k_by_m.shape
         if shape[3] != k:
             raise fail(node, f"{shape[3]} inputs by a weight matrix of {k} rows")
+        if stream.grid.scale.size != 1 or weights.scale.size not in (1, m):
+            raise fail(
+                node,
+                f"{stream.grid.scale.size} scales of its input and {weights.scale.size} of its "
+                f"{m} columns of weights do not go together; quantise its input with one scale",
+            )
         scale = np.asarray(stream.grid.scale * weights.scale.reshape(-1), np.float32)
         out_shape = (*shape[:3], m)
         if stream.binary and weights.binary:

@@ -177,7 +177,7 @@ class _Operators(Quantisers, Products):
         stream = self.settled(node, node.input[0])
         if node.op_type in ("ReduceMean", "ReduceSum"):
             axes = self.constant(node.input[1]) if len(node.input) > 1 else None
-            listed = attributes_of(node).get("axes", []) if axes is None else axes
+            listed = attributes_of(node).get("axes", []) if axes is None else axes.reshape(-1)
             if sorted(int(a) % 4 for a in listed) != [2, 3]:
                 raise fail(node, f"axes {list(listed)} are not the image's (2, 3)")
         pixels = stream.shape[1] * stream.shape[2]
