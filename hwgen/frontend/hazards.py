@@ -82,7 +82,8 @@ def _before(
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """Values in front of the quantiser at integers (n, channels), and the largest magnitude met."""
     start = stream.grid.value(x)
-    y = chain_function(walk.model, stream.pending, stream.channels)(start)
+    chain = chain_function(walk.model, stream.pending, stream.channels, stream.grid.order)
+    y = chain(start)
     return y.astype(np.float64), np.maximum(np.abs(start), np.abs(y))
 
 

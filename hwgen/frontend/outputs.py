@@ -39,7 +39,7 @@ class Outputs(Walk):
             if len(node.output) < 2:
                 raise fail(node, "it has no output of indices")
             k, output, axis = int(count.reshape(-1)[0]), node.output[1], attributes.get("axis", -1)
-        rank = len(self.model.get_tensor_shape(node.input[0]))
+        rank = len(self.shape_of(node, node.input[0]))
         if axis not in (1, 1 - rank) or attributes.get("select_last_index", 0):
             raise fail(node, "only the first largest over the classes is supported")
         if output != self.model.graph.output[0].name:

@@ -90,7 +90,7 @@ class _Operators(Pools, Products, Outputs):
         if len(streams) != 1 or (node.op_type in ("Sub", "Div") and node.input[0] not in streams):
             raise fail(node, "its inputs are not one quantised stream and constants")
         stream = self.streams[streams[0]]
-        rank = len(self.model.get_tensor_shape(streams[0]) or ())
+        rank = len(self.shape_of(node, streams[0]))
         for name in node.input:
             value = self.constant(name)
             if value is not None and not per_channel(node, value, stream.channels, rank):
@@ -178,7 +178,7 @@ class _Operators(Pools, Products, Outputs):
         if node.op_type in ("Identity", "Dropout") or stream.shape[1:3] == (1, 1):
             self.streams[node.output[0]] = replace(stream, source=self.renamed(stream, node))
             return
-        shape = self.model.get_tensor_shape(node.output[0])
+        shape = self.shape_of(node, node.output[0])
         if len(shape) != 2 or shape[1] != np.prod(stream.shape):
             raise fail(node, f"an image {stream.shape[1:]} becomes {shape}; it may become one row")
         if stream.name:

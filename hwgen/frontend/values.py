@@ -159,6 +159,13 @@ class Walk:
             raise fail(node, f"input {name} is neither quantised nor a constant")
         return self.streams[name]
 
+    def shape_of(self, node: onnx.NodeProto, name: str) -> list[int]:
+        """The shape of an original tensor."""
+        shape = self.model.get_tensor_shape(name)
+        if shape is None:
+            raise fail(node, f"nothing tells the shape of {name}; export the file again")
+        return [int(n) for n in shape]
+
     def settled(self, node: onnx.NodeProto, name: str) -> Stream:
         """The stream a node reads, which must be integers with nothing pending.
 

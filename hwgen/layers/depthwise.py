@@ -21,7 +21,7 @@ from hwgen.layers.base import (
 from hwgen.layers.costs import one_port_luts, rom
 from hwgen.layers.memory import mem_file
 from hwgen.layers.multiplier import Multiplier
-from hwgen.quant import IntArray, IntType
+from hwgen.quant import IntArray, IntType, Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,13 @@ class Depthwise(Layer):
     def call(self) -> Call:
         """Call ``ops.depthwise``."""
         return Call("depthwise", {}, {"weights": self.weights, "bias": self.bias})
+
+    def ranges(self, *inputs: Range) -> tuple[Range, ...]:
+        """Every channel's sum with each input at the end that its weight makes worst."""
+        ((lo, hi),) = inputs
+        ends = np.stack([self.weights * lo, self.weights * hi])
+        least, most = ends.min(axis=0).sum(axis=0), ends.max(axis=0).sum(axis=0)
+        return ((int((least + self.bias).min()), int((most + self.bias).max())),)
 
     def foldings(self) -> Iterator[Folding]:
         """PE divides the channels."""

@@ -17,6 +17,7 @@ from hwgen.layers.base import (
     lane_foldings,
     one_to_one,
 )
+from hwgen.quant import Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,10 @@ class Flatten(Layer):
     def call(self) -> Call:
         """Call ``ops.flatten``."""
         return Call("flatten")
+
+    def ranges(self, *inputs: Range) -> tuple[Range, ...]:
+        """The input's."""
+        return inputs
 
     def foldings(self) -> Iterator[Folding]:
         """SIMD divides the channels of a pixel."""
