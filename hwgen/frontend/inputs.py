@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from hwgen.errors import UnsupportedError
 from hwgen.frontend.values import (
     FLOAT32_EXACT,
     Grid,
@@ -62,6 +63,10 @@ class Inputs(Walk):
         """
         name = self.model.graph.input[0].name
         shape = self.model.get_tensor_shape(name)
+        if shape is None or len(shape) not in (2, 4):
+            raise UnsupportedError(
+                f"the network's input has shape {shape}; (N, C, H, W) and (N, C) are supported"
+            )
         c, h, w = (*shape[1:], 1, 1)[:3]
         nhwc = (1, int(h), int(w), int(c))
         annotated = self.model.get_tensor_datatype(name)

@@ -142,6 +142,21 @@ def test_impossible_parameters_are_refused_at_elaboration(
     assert message in lint(module, parameters)
 
 
+@pytest.mark.parametrize("case", range(11), ids=NAMES[:11])
+def test_ranges_are_those_of_the_worst_inputs(case: int) -> None:
+    layer, _ = LAYERS[case]
+    dtype = layer.input.dtype
+    ((lo, hi),) = layer.ranges((dtype.lo, dtype.hi))
+    if isinstance(layer, Flatten):
+        assert (lo, hi) == (dtype.lo, dtype.hi)
+        return
+    assert isinstance(layer, Depthwise)
+    worst = np.where(layer.weights > 0, dtype.hi, dtype.lo).reshape(1, 1, 1, -1)
+    best = np.where(layer.weights > 0, dtype.lo, dtype.hi).reshape(1, 1, 1, -1)
+    assert layer.evaluate(worst)[0].max() == hi
+    assert layer.evaluate(best)[0].min() == lo
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 def test_a_window_and_a_depthwise_product_are_torchs_convolution(stride: int) -> None:
     layer, _ = depthwise((3, 4, 5), 9, INT4, INT4)
