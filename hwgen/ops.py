@@ -38,6 +38,19 @@ def matmul(x: IntArray, *, weights: IntArray, bias: IntArray) -> IntArray:
     return _exact_matmul(x, weights) + bias
 
 
+def depthwise(x: IntArray, *, weights: IntArray, bias: IntArray) -> IntArray:
+    """Every channel by its own weights (taps, C): (N, H, W, taps * C) to (N, H, W, C)."""
+    taps, channels = weights.shape
+    patches = x.reshape(*x.shape[:3], taps, channels)
+    total: IntArray = (patches * weights).sum(axis=3) + bias
+    return total
+
+
+def flatten(x: IntArray) -> IntArray:
+    """All pixels' channels as those of one: (N, H, W, C) to (N, 1, 1, H * W * C)."""
+    return x.reshape(len(x), 1, 1, -1)
+
+
 def _exact_matmul(x: IntArray, weights: IntArray) -> IntArray:
     """Multiply in float64 (BLAS); exact while every partial sum stays below 2**53."""
     product: IntArray = np.rint(x.astype(np.float64) @ weights.astype(np.float64)).astype(np.int64)

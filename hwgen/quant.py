@@ -8,7 +8,7 @@ with two readers passes through an explicit ``Fork``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,17 +96,60 @@ class Tensor:
         return self.pixels * self.channels
 
 
+HostStep = tuple[str, tuple[float, ...]]
+"""A numpy function of the image and its other arguments, one number or one for every channel."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scaling:
     """How the float world outside maps to the integers inside.
 
-    Input: ``clip(round_half_even(x / input_scale) , dtype)`` on the (N, C, H, W) float tensor.
-    Output: ``y * output_scale + output_offset``.
+    Input: ``input_steps`` one after another on the (N, C, H, W) float32 tensor, then
+    ``clip(round_half_even(x / input_scale))`` to ``input_limits``, or to the input's type.
+    Output: ``y * output_scale + output_offset``, each one number or one for every channel.
     """
 
     input_scale: float
-    output_scale: float
-    output_offset: float = 0.0
+    output_scale: float | tuple[float, ...]
+    output_offset: float | tuple[float, ...] = 0.0
+    input_steps: tuple[HostStep, ...] = ()
+    input_limits: tuple[int, int] | None = None
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """Read it back from a file, which has lists for tuples."""
+
+        def tuples(value: Any) -> Any:
+            return tuple(map(tuples, value)) if isinstance(value, list) else value
+
+        return cls(**{key: tuples(value) for key, value in values.items()})
+
+    def limits(self, dtype: IntType) -> tuple[int, int]:
+        """The least and the largest integer that enters."""
+        return self.input_limits or (dtype.lo, dtype.hi)
+
+    def floats(self, output: NDArray[Any]) -> NDArray[np.float64]:
+        """The numbers that the network's integers (..., channels) stand for."""
+        numbers: NDArray[np.float64] = output * np.asarray(self.output_scale) + np.asarray(
+            self.output_offset
+        )
+        return numbers
+
+    def agrees(self, output: IntArray, numbers: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whether integers (..., channels) are what float32 ``numbers`` of the output stand for.
+
+        One scale, a power of two, without an offset: the numbers are exactly the integers times
+        it. Elsewhere float32 arithmetic rounds, and the integers nearest to the numbers have to be
+        the same; where a scale is 0, the numbers are the offset.
+        """
+        scale, offset = np.asarray(self.output_scale), np.asarray(self.output_offset)
+        if scale.ndim == 0 and not offset.any() and np.frexp(scale)[0] == 0.5:
+            exact: NDArray[np.bool_] = output * scale == numbers
+            return exact
+        flat = np.broadcast_to(scale == 0, output.shape)
+        steps = np.rint((numbers - offset) / np.where(scale == 0, 1, scale))
+        near: NDArray[np.bool_] = np.where(flat, np.isclose(numbers, offset), steps == output)
+        return near
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +207,15 @@ def quantise_input(graph: QuantGraph, images: NDArray[np.float32]) -> IntArray:
         )
     if np.isnan(images).any():
         raise UnsupportedError("images hold NaN")
-    scaled = np.round(images.astype(np.float32) / np.float32(graph.scaling.input_scale))
-    clipped = np.clip(scaled, graph.input.dtype.lo, graph.input.dtype.hi)
+    scaled = prepare(graph.scaling, images) / np.float32(graph.scaling.input_scale)
+    clipped = np.clip(np.round(scaled), *graph.scaling.limits(graph.input.dtype))
     return np.ascontiguousarray(clipped.astype(np.int64).transpose(0, 2, 3, 1))
+
+
+def prepare(scaling: Scaling, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The host's steps on images (N, C, H, W), in float32 as the original network has them."""
+    x = images.astype(np.float32)
+    for function, values in scaling.input_steps:
+        by_channel = [np.asarray(values, np.float32).reshape(1, -1, 1, 1)] if values else []
+        x = getattr(np, function)(x, *by_channel)
+    return x

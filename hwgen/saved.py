@@ -48,7 +48,8 @@ def load_build(folder: Path) -> tuple[Dataflow, Board]:
 
     config = yaml.safe_load((folder / CONFIG).read_text())
     board = Board.model_validate(config["board"])
-    graph = read_dataflow_model(folder / MODEL, config["name"], Scaling(**config["scaling"]))
+    scaling = Scaling.parse(config["scaling"])
+    graph = read_dataflow_model(folder / MODEL, config["name"], scaling)
     foldings = read_config(folder / FOLDING, graph)
     flow, _ = plan(graph, board, foldings, config["clock_mhz"])
     return flow, board

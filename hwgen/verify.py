@@ -219,21 +219,25 @@ def _failed(
 def against_brevitas(
     flow: Dataflow, data: VerificationData, output: IntArray, seconds: float
 ) -> Verdict:
-    """Brevitas' float logits against the integer graph after its output scale: equal exactly.
+    """Brevitas' float logits against the integer graph after its output scale.
 
-    Where the network ends in top-k, the classes that its logits choose.
+    Equal exactly where the scale is a power of two and nothing is added; float32 arithmetic rounds
+    elsewhere, and the integers that the logits stand for must be equal. Where the network ends in
+    top-k, the classes that its logits choose.
     """
     assert data.brevitas_logits is not None
     scaling = flow.graph.scaling
     want: NDArray[Any] = data.brevitas_logits[: len(output)].reshape(len(output), -1)
-    got = output.reshape(len(output), -1).astype(np.float32) * np.float32(scaling.output_scale)
-    got += np.float32(scaling.output_offset)
+    got: NDArray[Any] = output.reshape(len(output), -1)
     if isinstance(flow.graph.layers[-1], TopK):
         want = np.argsort(-want, axis=1, kind="stable")[:, : got.shape[1]]
-    wrong = (want != got).any(axis=1)
+        equal: NDArray[np.bool_] = want == got
+    else:
+        equal = scaling.agrees(got, want)
+    wrong = ~equal.all(axis=1)
     first = None
     if wrong.any():
-        n, c = (int(i) for i in np.argwhere(want != got)[0])
+        n, c = (int(i) for i in np.argwhere(~equal)[0])
         first = {
             "layer": flow.graph.layers[-1].name,
             "image": n,

@@ -52,6 +52,8 @@ def _shapes(dataflow: Dataflow, limit: int) -> dict[str, object]:
         "name": f"{plain(dataflow.graph.name)} (hwgen {__version__})",
         "input": _stream(dataflow.axis_in),
         "output": _stream(dataflow.axis_out),
+        "input_steps": scaling.input_steps,
+        "input_limits": scaling.limits(dataflow.graph.input.dtype),
         "input_scale": scaling.input_scale,
         "output_scale": scaling.output_scale,
         "output_offset": scaling.output_offset,
@@ -97,6 +99,13 @@ def _readme(dataflow: Dataflow, board: Board) -> dict[str, object]:
         "results": f"(N, {', '.join(map(str, out.shape[2:] if classifier else out.shape))})",
         "clock_mhz": f"{dataflow.clock_mhz:g}",
         "fps": f"{dataflow.fps:,.0f}",
-        "scale": dataflow.graph.scaling.output_scale,
-        "offset": dataflow.graph.scaling.output_offset,
+        "scale": _number(dataflow.graph.scaling.output_scale),
+        "offset": _number(dataflow.graph.scaling.output_offset),
     }
+
+
+def _number(value: float | tuple[float, ...]) -> str:
+    """One number, or where the others stand."""
+    return (
+        "numbers of their own by channel (shapes.json)" if isinstance(value, tuple) else f"{value}"
+    )

@@ -35,8 +35,10 @@ def emit(graph: QuantGraph) -> Files:
     context = {
         "name": plain(graph.name),
         "input_scale": float(graph.scaling.input_scale),
-        "output_scale": float(graph.scaling.output_scale),
-        "output_offset": float(graph.scaling.output_offset),
+        "input_steps": graph.scaling.input_steps,
+        "input_limits": graph.scaling.limits(graph.input.dtype),
+        "output_scale": graph.scaling.output_scale,
+        "output_offset": graph.scaling.output_offset,
         "float_text": f"(N, {c}, {h}, {w})",
         "integer_text": f"(N, {h}, {w}, {c}) {graph.input.dtype}",
         "output_text": "(N, C)" if graph.output.pixels == 1 else "(N, H, W, C)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import onnx
+import numpy as np
 from finn.transformation.fpgadataflow.convert_to_hw.binary_matrix_vector_activation import (
     InferBinaryMatrixVectorActivation,
 )
@@ -25,7 +25,10 @@ from finn.transformation.fpgadataflow.convert_to_hw.quantized_matrix_vector_acti
 )
 from finn.transformation.fpgadataflow.convert_to_hw.split import InferSplitLayer
 from finn.transformation.fpgadataflow.convert_to_hw.thresholding import InferThresholdingLayer
-from onnx import helper
+from finn.transformation.fpgadataflow.convert_to_hw.vector_vector_activation import (
+    InferVectorVectorActivation,
+)
+from onnx import NodeProto, helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
@@ -56,6 +59,7 @@ def steps(streamlined: ModelWrapper) -> Iterator[Step]:
         InferElementwiseBinaryOperation(InferElementwiseBinaryOperation.reject_output_dequant),
         InferThresholdingLayer(),  # before the MVAUs, so that thresholds stay layers of their own
         InferBinaryMatrixVectorActivation(),
+        InferVectorVectorActivation(),
         InferQuantizedMatrixVectorActivation(),
         InferPool(),  # to Im2Col and Pool
         InferConvInpGen(),
@@ -158,7 +162,12 @@ class MinimizeAccumulators(Transformation):  # type: ignore[misc]
         self.types = {
             node.output[0]: streamlined.get_tensor_datatype(node.output[0]).name
             for node in streamlined.graph.node
-            if node.op_type == "Sub" or _adds_constant(streamlined, node)
+            if node.op_type == "Sub" or adds_constant(streamlined, node)
+        }
+        self.pools = {
+            node.output[0]: before
+            for node in streamlined.graph.node
+            if (before := offset_pool(streamlined, node)) is not None
         }
 
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
@@ -170,15 +179,37 @@ class MinimizeAccumulators(Transformation):  # type: ignore[misc]
                 popcount = str(IntType.holding(0, op.get_nodeattr("MW")))
                 op.set_nodeattr("accDataType", popcount)
                 op.set_nodeattr("outputDataType", popcount)
+            elif node.op_type.startswith("Elementwise") and node.output[0] in self.pools:
+                before = self.pools[node.output[0]]  # the type that its input has now
+                op.set_nodeattr("out_dtype", model.get_tensor_datatype(before).name)
             elif node.op_type.startswith("Elementwise") and node.output[0] in self.types:
                 op.set_nodeattr("out_dtype", self.types[node.output[0]])
-            elif hasattr(op, "minimize_accumulator_width"):
+            elif hasattr(op, "minimize_accumulator_width") and not only_zeros(model, node):
                 op.minimize_accumulator_width(model)
             op.infer_node_datatype(model)
         return model, False
 
 
-def _adds_constant(model: ModelWrapper, node: onnx.NodeProto) -> bool:
+def adds_constant(model: ModelWrapper, node: NodeProto) -> bool:
     """Whether it does, and not as a bias that goes into its product, whose type is FINN's."""
-    constant = node.op_type == "Add" and model.get_initializer(node.input[1]) is not None
-    return constant and model.find_producer(node.input[0]).op_type != "MatMul"
+    if node.op_type != "Add" or model.get_initializer(node.input[1]) is None:
+        return False
+    producer = model.find_producer(node.input[0])
+    return producer is None or producer.op_type != "MatMul"
+
+
+def offset_pool(model: ModelWrapper, node: NodeProto) -> str | None:
+    """What a padded pool reads before an offset, if ``node`` is the Add that takes it off."""
+    found, ops = node, []
+    for op in ("Add", "MaxPoolNHWC", "Pad", "Add"):
+        if found is None or found.op_type != op:
+            return None
+        ops.append(found)
+        found = model.find_producer(found.input[0])
+    return str(ops[-1].input[0])
+
+
+def only_zeros(model: ModelWrapper, node: NodeProto) -> bool:
+    """Whether all weights are 0, of which FINN finds no type for the sums."""
+    weights = model.get_initializer(node.input[1]) if len(node.input) > 1 else None
+    return weights is not None and not np.any(weights)

@@ -35,6 +35,8 @@ class Emitter:
     source: str = ""
     places: set[str] = field(default_factory=set)
     """Tensors of indices, which ONNX wants as int64."""
+    sparse: dict[str, dict[str, dict[str, list[int]]]] = field(default_factory=dict)
+    """Matrices of depthwise products, as qonnx annotates them."""
 
     def input(self, name: str, shape: Shape, dtype: Any) -> str:
         """The graph's only input."""
@@ -81,27 +83,44 @@ class Emitter:
         )
 
     def patches(
-        self, source: str, shape: Shape, kernel: int, stride: int, pad: int
+        self,
+        source: str,
+        shape: Shape,
+        kernel: int,
+        stride: int,
+        pad: int,
+        *,
+        depthwise: bool = False,
     ) -> tuple[str, Shape]:
         """Pad with integer 0 (bit 0 means -1) and Im2Col; nothing for a 1x1 kernel of stride 1."""
         source, shape = self.pad(source, shape, pad)
-        n, _, _, c = shape
         if kernel == 1 and stride == 1:
             return source, shape
-        _, h, w, _ = shape
-        out = (n, (h - kernel) // stride + 1, (w - kernel) // stride + 1, kernel**2 * c)
+        return self.im2col(source, shape, (kernel, kernel), stride, depthwise=int(depthwise))
+
+    def im2col(
+        self, source: str, shape: Shape, kernel: tuple[int, int], stride: int, **attributes: int
+    ) -> tuple[str, Shape]:
+        """Patches of an image, their taps in the channels."""
+        (n, h, w, c), (tall, wide) = shape, kernel
+        out = (n, (h - tall) // stride + 1, (w - wide) // stride + 1, tall * wide * c)
         name = self.node(
             "Im2Col",
             [source],
             out,
             self.types[source],
             stride=[stride, stride],
-            kernel_size=[kernel, kernel],
+            kernel_size=list(kernel),
             input_shape=str(shape),
             pad_amount=[0, 0, 0, 0],
             dilations=[1, 1],
+            **attributes,
         )
         return name, out
+
+    def flatten(self, source: str, shape: Shape) -> tuple[str, Shape]:
+        """All pixels' channels as those of one, in the order of the stream: one patch."""
+        return self.im2col(source, shape, (shape[1], shape[2]), 1)
 
     def pad(self, source: str, shape: Shape, pad: int) -> tuple[str, Shape]:
         """Integer 0 around the image."""
@@ -130,6 +149,20 @@ class Emitter:
         matrix = self.constant("weights", weights.astype(np.float32), held)
         dtype = _finn(IntType.holding(-bound, bound))
         return self.node("MatMul", [source, matrix], shape, dtype), matrix
+
+    def depthwise(
+        self, source: str, shape: Shape, weights: IntArray, kernel: int, bound: int
+    ) -> tuple[str, str]:
+        """MatMul of patches with weights (taps, channels), every channel by its own column.
+
+        FINN and qonnx know it as a sparse matrix (taps * channels, channels).
+        """
+        taps, channels = weights.shape
+        sparse = np.zeros((taps, channels, channels), np.int64)
+        sparse[:, np.arange(channels), np.arange(channels)] = weights
+        name, matrix = self.matmul(source, shape, sparse.reshape(-1, channels), bound)
+        self.sparse[matrix] = {"dw": {"kernel_shape": [kernel, kernel]}}
+        return name, matrix
 
     def negate_columns(self, matrices: Sequence[str], columns: NDArray[np.bool_]) -> None:
         """Negate columns of matrices side by side: the complement of bits, else of the sign."""
@@ -255,6 +288,8 @@ class Emitter:
             model.set_initializer(name, np.asarray(value))
         for name, dtype in self.types.items():
             model.set_tensor_datatype(name, dtype)
+        for name, sparsity in self.sparse.items():
+            model.set_tensor_sparsity(name, sparsity)
         for name in self.shapes:
             model.set_tensor_layout(name, ["N", "H", "W", "C"])
         return model

@@ -27,8 +27,9 @@ from hwgen.frontend.dataflow_graph import require_hardware, steps
 from hwgen.frontend.load import consistent, load
 from hwgen.frontend.quant_graph import to_quant_graph
 from hwgen.frontend.streamline import streamline
+from hwgen.frontend.values import IntegerGraph
 from hwgen.layers.base import Folding
-from hwgen.quant import IntArray, QuantGraph, Scaling, quantise_input
+from hwgen.quant import IntArray, IntType, QuantGraph, Scaling, prepare, quantise_input
 
 Say = Callable[[str], None]
 
@@ -76,15 +77,16 @@ def import_model(
     integer = streamline(original, top_k)
     scaling = integer.scaling
     if images is None:
-        images = np.random.default_rng(0).random((count, c, h, w), np.float32)
-        images *= np.float32(255 * scaling.input_scale)
+        images = noise((count, c, h, w), integer)
+    if images.ndim == 2:  # vectors
+        images = images[:, :, None, None]
     if images.ndim != 4 or images.shape[1:] != (c, h, w):
         raise UserInputError(f"{path} reads images (N, {c}, {h}, {w}), not {images.shape}")
     images = images[:count].astype(np.float32)
     model = integer.model
     with consistent(path):
-        floats = compare.execute(original, images)
-    frames = _frames(model, images, scaling.input_scale)
+        floats = compare.execute_on_grid(original, images, integer.sums)
+    frames = _frames(model, images, scaling)
     values = compare.execute(model, frames)
     compare.require_grid("streamline", floats, values, integer.equals)
     model, values = _to_hardware(model, frames, values, say)
@@ -152,7 +154,12 @@ def fold(imported: Imported, foldings: Mapping[str, Folding]) -> ModelWrapper:
         for key, value in (("PE", folding.pe), ("SIMD", simd)):
             if key in op.get_nodeattr_types():
                 op.set_nodeattr(key, value)
-    frames = _frames(model, imported.images, imported.graph.scaling.input_scale)
+    for node in model.graph.node:  # FINN's window gives a depthwise product the channels it takes
+        if node.op_type == "VVAU":
+            window = model.find_producer(node.input[0])
+            if window is not None and window.op_type == "ConvolutionInputGenerator":
+                getCustomOp(window).set_nodeattr("SIMD", getCustomOp(node).get_nodeattr("PE"))
+    frames = _frames(model, imported.images, imported.graph.scaling)
     compare.require_same("folding", imported.values, compare.execute(model, frames))
     return model
 
@@ -210,17 +217,35 @@ def _scratch() -> Iterator[Path]:
         yield Path(name)
 
 
+def noise(shape: tuple[int, int, int, int], integer: IntegerGraph) -> NDArray[np.float32]:
+    """Seeded images over the input's range, which is not known where the host prepares them."""
+    rng, scaling = np.random.default_rng(0), integer.scaling
+    dtype = integer.model.get_tensor_datatype(integer.model.graph.input[0].name)
+    if scaling.input_steps:
+        return rng.random(shape, np.float32)
+    if scaling.input_scale == 1.0:
+        return rng.integers(int(dtype.min()), int(dtype.max()) + 1, shape).astype(np.float32)
+    return rng.random(shape, np.float32) * np.float32(255 * scaling.input_scale)
+
+
 def _input_shape(model: ModelWrapper) -> tuple[int, int, int, int]:
+    """(N, C, H, W); a vector is an image of one pixel."""
     shape = model.get_tensor_shape(model.graph.input[0].name)
-    if shape is None or len(shape) != 4:
-        raise UserInputError(f"the network's input has shape {shape}; (N, C, H, W) is supported")
-    return int(shape[0]), int(shape[1]), int(shape[2]), int(shape[3])
+    if shape is None or len(shape) not in (2, 4):
+        raise UserInputError(
+            f"the network's input has shape {shape}; (N, C, H, W) and (N, C) are supported"
+        )
+    n, c, h, w = (*shape, 1, 1)[:4]
+    return int(n), int(c), int(h), int(w)
 
 
-def _frames(model: ModelWrapper, images: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+def _frames(
+    model: ModelWrapper, images: NDArray[np.float32], scaling: Scaling
+) -> NDArray[np.float32]:
     """Integer frames (N, H, W, C) in float32, as FINN holds them."""
-    dtype = model.get_tensor_datatype(model.graph.input[0].name)
-    integers = np.clip(np.round(images / np.float32(scale)), dtype.min(), dtype.max())
+    dtype = IntType.parse(model.get_tensor_datatype(model.graph.input[0].name).name)
+    scaled = prepare(scaling, images) / np.float32(scaling.input_scale)
+    integers = np.clip(np.round(scaled), *scaling.limits(dtype))
     return np.ascontiguousarray(integers.transpose(0, 2, 3, 1).astype(np.float32))
 
 

@@ -24,6 +24,7 @@ from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantInit
 
 from hwgen.errors import HwgenError, UnsupportedError, UserInputError
+from hwgen.frontend.normalise import split_biases
 from hwgen.frontend.wellformed import batch_of, defects, fix_batch, oversized
 
 onnxruntime.set_default_logger_severity(4)  # what it has to say comes as exceptions
@@ -31,11 +32,14 @@ FOREIGN = "hwgen.foreign"  # domain of operators that no library here knows
 QUANTISERS = ("Quant", "BipolarQuant")
 
 # Operators that the streamliner understands, by what it does with them.
-UNARY = ("Add", "Sub", "Mul", "Div", "BatchNormalization", "PRelu", "Relu", "LeakyRelu")
+UNARY = (
+    *("Add", "Sub", "Mul", "Div", "BatchNormalization", "PRelu", "Relu", "LeakyRelu"),
+    *("Clip", "Sign", "Neg", "Tanh", "Sigmoid", "HardSigmoid"),
+)
 PASS = ("Identity", "Flatten", "Reshape", "Squeeze", "Dropout")
 LINEAR = ("Conv", "Gemm", "MatMul")
 POOLS = ("ReduceMean", "ReduceSum", "GlobalAveragePool", "AveragePool", "MaxPool")
-OTHER = ("Pad", "Concat", "Constant")
+OTHER = ("Pad", "Concat", "Constant", "Transpose")
 ENDS = ("TopK", "ArgMax")  # that may end a network
 SUPPORTED = QUANTISERS + UNARY + PASS + LINEAR + POOLS + OTHER + ENDS
 
@@ -133,7 +137,7 @@ def clean_up(path: Path, proto: onnx.ModelProto) -> ModelWrapper:
         lost = [name for name in made if model.get_tensor_shape(name) is None]
         if lost and all(supported(node) for node in model.graph.node):
             raise UserInputError(f"{path}: no shape follows for {lost[0]}; export it again")
-    return model
+        return split_biases(model)
 
 
 def _require_sizes(path: Path, model: ModelWrapper) -> None:

@@ -17,7 +17,7 @@ from hwgen.errors import UnsupportedError
 from hwgen.frontend.quant_graph import from_nodes, node_of
 from hwgen.frontend.values import IntegerGraph, attributes_of
 from hwgen.layers.base import FinnNode
-from hwgen.quant import IntType, QuantGraph, Tensor
+from hwgen.quant import IntArray, IntType, QuantGraph, Tensor
 
 Attributes = Mapping[str, Any]
 
@@ -26,7 +26,11 @@ _FINN: dict[str, tuple[str, Callable[[Attributes, FinnNode], dict[str, Any]]]] =
     "Pad": ("FMPadding", lambda a, n: {"Padding": n.constants[0].tolist()}),
     "Im2Col": (
         "ConvolutionInputGenerator",
-        lambda a, n: {"ConvKernelDim": a["kernel_size"], "Stride": a["stride"]},
+        lambda a, n: {
+            "ConvKernelDim": a["kernel_size"],
+            "Stride": a["stride"],
+            "depthwise": a.get("depthwise", 0),
+        },
     ),
     "XnorPopcountMatMul": ("MVAU", lambda a, n: {"binaryXnorMode": 1}),
     "MatMul": ("MVAU", lambda a, n: {}),
@@ -68,6 +72,8 @@ def preview(integer: IntegerGraph, name: str) -> QuantGraph:
         finn, attributes = _FINN[node.op_type]
         own = attributes(attributes_of(node), plain)
         constants = plain.constants if finn in ("MVAU", "Thresholding", "ElementwiseAdd") else ()
+        if finn == "MVAU" and model.get_tensor_sparsity(node.input[1]):
+            finn, constants = "VVAU", (_kernels(constants[0]),)
         called = f"{finn}_{counts.get(finn, 0)}"
         counts[finn] = counts.get(finn, 0) + 1
         nodes.append(FinnNode(finn, called, own, plain.inputs, constants, plain.outputs))
@@ -75,8 +81,16 @@ def preview(integer: IntegerGraph, name: str) -> QuantGraph:
     return from_nodes(_forked(_widened(nodes)), name, source, sink, integer.scaling)
 
 
+def _kernels(sparse: IntArray) -> IntArray:
+    """Depthwise weights (C, 1, taps, 1) of the sparse matrix (taps * C, C) that holds them."""
+    channels = sparse.shape[1]
+    taps = sparse.reshape(-1, channels, channels)
+    diagonals = taps[:, np.arange(channels), np.arange(channels)]
+    return np.ascontiguousarray(diagonals.T)[:, None, :, None]
+
+
 def _widened(nodes: list[FinnNode]) -> list[FinnNode]:
-    """Give sums of products the types that FINN finds: all that their inputs' types allow."""
+    """Give sums the types that FINN finds: all that their inputs' types allow."""
     ranges: dict[str, tuple[int, int]] = {}
     types: dict[str, IntType] = {}
     widened = []
@@ -94,12 +108,19 @@ def _widened(nodes: list[FinnNode]) -> list[FinnNode]:
 
 
 def _reach(node: FinnNode, ranges: Mapping[str, tuple[int, int]]) -> tuple[int, int] | None:
-    """Least and largest sum of an integer product, or of one and its bias."""
+    """What an integer product, its bias, an Add or a Concat can make of its inputs' types."""
     before = node.inputs[0]
-    if node.op_type == "MVAU" and not node.attributes.get("binaryXnorMode"):
-        ends = np.stack([node.constants[0] * before.dtype.lo, node.constants[0] * before.dtype.hi])
+    if node.op_type in ("MVAU", "VVAU") and not node.attributes.get("binaryXnorMode"):
+        weights = node.constants[0]
+        if node.op_type == "VVAU":
+            weights = weights[:, 0, :, 0].T
+        ends = np.stack([weights * before.dtype.lo, weights * before.dtype.hi])
         lo = np.minimum(ends.min(axis=0), 0).sum(axis=0).min()
         return int(lo), int(np.maximum(ends.max(axis=0), 0).sum(axis=0).max())
+    if node.op_type == "ElementwiseAdd" and len(node.inputs) == 2:
+        return sum(t.dtype.lo for t in node.inputs), sum(t.dtype.hi for t in node.inputs)
+    if node.op_type == "StreamingConcat":
+        return min(t.dtype.lo for t in node.inputs), max(t.dtype.hi for t in node.inputs)
     if node.op_type == "ElementwiseAdd" and node.constants and before.name in ranges:
         (lo, hi), bias = ranges[before.name], node.constants[0]
         return lo + min(int(bias.min()), 0), hi + max(int(bias.max()), 0)

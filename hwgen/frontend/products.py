@@ -1,141 +1,186 @@
-"""Products: convolutions and linear layers on integers, and the padding in front of them."""
+"""Products: convolutions and linear layers on integers."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
-from onnx import helper
+from numpy.typing import NDArray
 
 from hwgen import ops
-from hwgen.frontend.values import Grid, Stream, Walk, Weights, attributes_of, fail
+from hwgen.frontend.padding import Padding, squared
+from hwgen.frontend.values import FLOAT32_EXACT, Grid, Stream, Weights, attributes_of, fail
 from hwgen.quant import IntArray
 
 MOST_GROUPS = 16  # every group is a product of its own
-FLOAT32_EXACT = 1 << 24  # integers up to here are exact in FINN's float32 tensors
 
 
-class Products(Walk):
-    """Pad, Conv, Gemm and MatMul."""
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Weights (K, M) as products multiply with them; ``scale`` is one number or M."""
 
-    def pad(self, node: onnx.NodeProto) -> None:
-        """Padding waits for its convolution; its value must be one the tensor can take."""
-        stream = self.settled(node, node.input[0])
-        pads = self.constant(node.input[1])
-        value = self.constant(node.input[2]) if len(node.input) > 2 else None
-        if pads is None or (len(node.input) > 3 and node.input[3]):
-            raise fail(node, "its pads are not constants over all axes")
-        amounts = [int(p) for p in pads.reshape(-1)]
-        fill = 0.0 if value is None else float(value.reshape(-1)[0])
-        if attributes_of(node).get("mode", "constant") != "constant" or len(amounts) != 8:
-            raise fail(node, "only constant padding of images is supported")
-        top, left, bottom, right = amounts[2], amounts[3], amounts[6], amounts[7]
-        if any(amounts[i] for i in (0, 1, 4, 5)) or len({top, left, bottom, right}) > 1:
-            raise fail(node, f"pads {amounts} are not equal on the four sides of the image")
-        wanted = float(stream.grid.value(np.zeros(1, np.int64))[0])  # integer 0: -1 or 0
-        zeros = stream.binary and fill == 0.0
-        if fill != wanted and not zeros:
-            raise fail(node, padding_advice(stream, fill))
-        if any(stream.pads):
-            raise fail(node, "two paddings follow one another")
-        around = (top, left, bottom, right)
-        self.streams[node.output[0]] = replace(stream, pads=around, zeros=zeros)
+    integers: IntArray
+    scale: NDArray[np.float32]
+
+    @property
+    def binary(self) -> bool:
+        """All +1 or -1."""
+        return bool(np.isin(self.integers, (-1, 1)).all())
+
+    def bases(self, base: IntArray, depthwise: bool) -> IntArray:
+        """What inputs that are too large by minus ``base`` (channels) add to the products (M)."""
+        if depthwise:
+            own: IntArray = (self.integers * base).sum(axis=0)
+            return own
+        taps = self.integers.reshape(-1, len(base), self.integers.shape[1])  # channels fastest
+        found: IntArray = (taps * base[:, None]).sum(axis=(0, 1))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """A convolution's square kernel, its stride, and the groups of its channels."""
+
+    kernel: int
+    stride: int
+    groups: int = 1
+
+
+class Products(Padding):
+    """Conv, Gemm and MatMul."""
 
     def convolve(self, node: onnx.NodeProto) -> None:
         """Conv: pad, im2col, then a product on integers; for every group of channels its own."""
         stream, weights = self.settled(node, node.input[0]), self.matrix(node, node.input[1])
         attributes = attributes_of(node)
-        groups = attributes.get("group", 1)
-        if set(attributes.get("dilations", [1])) != {1}:
-            raise fail(node, "dilation is not supported")
-        if groups > MOST_GROUPS:
-            raise fail(node, f"{groups} groups are not supported; up to {MOST_GROUPS} are")
+        groups, auto = attributes.get("group", 1), attributes.get("auto_pad", "NOTSET")
+        if set(attributes.get("dilations", [1])) != {1} or auto not in ("NOTSET", "VALID"):
+            raise fail(node, "dilation and auto_pad are not supported; give pads as numbers")
         pads = [int(p) for p in attributes.get("pads", [0, 0, 0, 0])]
-        if any(pads):
-            if any(stream.pads) or len(set(pads)) > 1:
-                raise fail(node, f"pads {pads} are not equal on the four sides")
-            equal = (pads[0], pads[1], pads[2], pads[3])
-            stream = replace(stream, pads=equal, zeros=stream.binary)
-        kernel = weights.integers.shape[2:]
         stride = attributes.get("strides", [1, 1])
-        if len(kernel) != 2 or len(set(kernel)) > 1 or len(set(stride)) > 1:
-            raise fail(node, f"kernel {kernel} or stride {stride} is not square")
-        if groups == 1:
-            product = self.convolution(node, stream, weights, stride[0])
+        if weights.integers.ndim != 4 or len(set(stride)) > 1:
+            raise fail(node, f"kernel {weights.integers.shape[2:]} or stride {stride} not square")
+        if weights.scale.size > 1 and weights.scale.shape != (weights.scale.size, 1, 1, 1):
+            raise fail(node, f"weight scales of shape {weights.scale.shape} are not per output")
+        if any(pads) and any(stream.pads):
+            raise fail(node, "two paddings follow one another")
+        zeros = stream.zeros or (stream.binary and any(pads))
+        weights, pad = squared(node, weights, pads if any(pads) else list(stream.pads))
+        stream = replace(stream, pads=(pad,) * 4, zeros=zeros)
+        geometry = Geometry(weights.integers.shape[2], stride[0], groups)
+        outputs = weights.integers.shape[0]
+        depthwise = groups == stream.channels == outputs
+        if groups > MOST_GROUPS and not depthwise:
+            raise fail(
+                node,
+                f"{groups} groups are not supported; up to {MOST_GROUPS} are, or one for every "
+                "channel",
+            )
+        if stream.channels % groups or outputs % groups:
+            raise fail(node, f"{stream.channels} channels to {outputs} in {groups} groups")
+        if groups == 1 or depthwise:
+            made = self.convolution(node, stream, weights, geometry)
         else:
-            product = self.grouped(node, stream, weights, stride[0], groups)
-        self.streams[node.output[0]] = self.with_bias(node, product)
+            made = self.grouped(node, stream, weights, replace(geometry, groups=1), groups)
+        self.finish_product(node, made)
+
+    def finish_product(self, node: onnx.NodeProto, product: Stream) -> None:
+        """Name what the sums stand for; a constant bias has an Add of its own (normalise.py)."""
+        if len(node.input) > 2 and node.input[2]:
+            raise fail(node, "its bias is not a constant")
+        self.sums[node.output[0]] = product.grid
+        self.streams[node.output[0]] = replace(product, source=node.output[0])
 
     def convolution(
-        self, node: onnx.NodeProto, stream: Stream, weights: Weights, stride: int
+        self, node: onnx.NodeProto, stream: Stream, weights: Weights, geometry: Geometry
     ) -> Stream:
-        """One convolution of all channels of a stream."""
-        kernel = weights.integers.shape[2]
-        patches = self.emit.patches(stream.name, stream.shape, kernel, stride, stream.pads[0])
-        # (M, C, ky, kx) to (ky, kx, C, M): the order of im2col on NHWC
-        k_by_m = weights.integers.transpose(2, 3, 1, 0).reshape(-1, weights.integers.shape[0])
-        product = self.product(node, stream, patches, k_by_m, weights)
-        return self.zero_border(node, stream, product, weights, stride) if stream.zeros else product
+        """One convolution of all channels of a stream, dense or depthwise."""
+        depthwise = geometry.groups > 1
+        outputs = weights.integers.shape[0]
+        # (M, C, ky, kx) to (ky, kx, C, M): the order of im2col on NHWC; depthwise (ky, kx, M)
+        order = (2, 3, 0, 1) if depthwise else (2, 3, 1, 0)
+        matrix = Matrix(
+            weights.integers.transpose(*order).reshape(-1, outputs), weights.scale.reshape(-1)
+        )
+        cut = self.cut(stream, weights.integers, geometry) if stream.zeros else None
+        odd = cut is not None and bool((cut % 2).any())
+        if odd:  # counted in halves
+            matrix = replace(matrix, integers=2 * matrix.integers)
+        patches = self.emit.patches(
+            stream.name,
+            stream.shape,
+            geometry.kernel,
+            geometry.stride,
+            stream.pads[0],
+            depthwise=depthwise,
+        )
+        kernel = geometry.kernel if depthwise else 0
+        product = self.product(node, stream, patches, matrix, kernel, halves=odd)
+        if cut is None:
+            return product
+        bias = cut[None] if odd else cut[None] // 2
+        name, held = self.emit.add_constant(
+            product.name, product.shape, bias, product.lo, product.hi
+        )
+        return replace(product, name=name, borders=(held,))
+
+    def cut(self, stream: Stream, weights: IntArray, geometry: Geometry) -> IntArray:
+        """The sums (OH, OW, M) of the weights that fall on padding, pixel by pixel.
+
+        A padded tap counts as bit 0, which means -1, and should count as 0: the sum of its weights
+        is missing from the dot product, half of it from the count of bits.
+        """
+        pad, kernel = stream.pads[0], geometry.kernel
+        inside = np.zeros((1, stream.shape[1] + 2 * pad, stream.shape[2] + 2 * pad, 1), np.int64)
+        inside[:, pad : pad + stream.shape[1], pad : pad + stream.shape[2]] = 1
+        taps = ops.window(inside, kernel=kernel, stride=geometry.stride, pad=0, pad_value=0)[0]
+        by_tap = weights.sum(axis=1).reshape(len(weights), -1)  # (M, ky * kx)
+        missing: IntArray = (1 - taps) @ by_tap.T
+        return missing
 
     def grouped(
-        self, node: onnx.NodeProto, stream: Stream, weights: Weights, stride: int, groups: int
+        self,
+        node: onnx.NodeProto,
+        stream: Stream,
+        weights: Weights,
+        geometry: Geometry,
+        groups: int,
     ) -> Stream:
         """A convolution for every part of the channels; their products side by side."""
         outputs = weights.integers.shape[0]
-        if stream.channels % groups or outputs % groups:
-            raise fail(node, f"{stream.channels} channels to {outputs} in {groups} groups")
         names, shape = self.emit.split(stream.name, stream.shape, groups)
         scales = np.broadcast_to(weights.scale.reshape(-1), (outputs,)).reshape(groups, -1)
         parts = [
             self.convolution(
                 node,
                 replace(stream, name=name, shape=shape),
-                Weights(integers, scale, weights.bits),
-                stride,
+                Weights(integers, scale),
+                geometry,
             )
             for name, integers, scale in zip(
                 names, np.split(weights.integers, groups), scales, strict=True
             )
         ]
+        if len({p.grid.gain for p in parts}) > 1:
+            raise fail(node, "some of its groups are binary and some are not")
         lo, hi = min(p.lo for p in parts), max(p.hi for p in parts)
         whole = (*parts[0].shape[:3], outputs)
         out = self.emit.concat([p.name for p in parts], whole, lo, hi)
-        scale = np.concatenate([p.grid.scale for p in parts])
+        each = (*parts[0].shape[:3], outputs // groups)
+        scale = np.concatenate([np.broadcast_to(p.grid.scale, each[3:]) for p in parts])
+        base = np.concatenate([np.broadcast_to(p.grid.base, each[3:]) for p in parts])
+        one = np.unique(scale).size == 1
+        grid = Grid(scale[:1] if one else scale, parts[0].grid.gain, base)
         return Stream(
             out,
             whole,
             lo,
             hi,
-            replace(parts[0].grid, scale=scale if np.unique(scale).size > 1 else scale[:1]),
+            grid,
             weights=tuple(name for p in parts for name in p.weights),
             borders=tuple(name for p in parts for name in p.borders),
         )
-
-    def zero_border(
-        self, node: onnx.NodeProto, stream: Stream, product: Stream, weights: Weights, stride: int
-    ) -> Stream:
-        """What padding of 0 changes in popcounts that were made with padding of -1.
-
-        A padded tap has counted -w and should have counted 0: half the sum of its weights is added
-        to the popcount, so that the dot product is 2 q - K as everywhere.
-        """
-        kernel, pad = weights.integers.shape[2], stream.pads[0]
-        inside = np.zeros((1, stream.shape[1] + 2 * pad, stream.shape[2] + 2 * pad, 1), np.int64)
-        inside[:, pad : pad + stream.shape[1], pad : pad + stream.shape[2]] = 1
-        taps = ops.window(inside, kernel=kernel, stride=stride, pad=0, pad_value=0)[0]
-        by_tap = weights.integers.sum(axis=1).reshape(len(weights.integers), -1)  # (M, ky * kx)
-        cut: IntArray = (1 - taps) @ by_tap.T  # (OH, OW, M)
-        if (cut % 2).any():
-            raise fail(
-                node,
-                f"zero padding of {stream.channels} binary channels gives half-integers; use an "
-                "even number of channels, or pad with -1 (training option pad: minus1)",
-            )
-        name, bias = self.emit.add_constant(
-            product.name, product.shape, cut[None] // 2, product.lo, product.hi
-        )
-        return replace(product, name=name, borders=(bias,))
 
     def multiply(self, node: onnx.NodeProto) -> None:
         """Gemm and MatMul on a single pixel."""
@@ -151,13 +196,20 @@ class Products(Walk):
         if weights.integers.ndim != 2 or (shape is not None and len(shape) != 2):
             raise fail(node, f"its input {shape} and weights need two axes; Flatten in front")
         transposed = node.op_type == "Gemm" and attributes.get("transB", 0)
-        if not transposed and weights.scale.size > 1:
-            raise fail(node, "per-channel weight scales need transB")
-        k_by_m = weights.integers.T if transposed else weights.integers
+        integers, scale = weights.integers, weights.scale
+        if scale.size > 1 and scale.ndim == 2 and transposed:
+            scale = scale.T
+        if integers.ndim != 2 or (scale.size > 1 and scale.shape[:-1] not in ((), (1,))):
+            raise fail(node, f"weight scales of shape {weights.scale.shape} are not per output")
         if stream.shape[1:3] != (1, 1):
             raise fail(node, f"its input is still an image of {stream.shape[1]}x{stream.shape[2]}")
-        product = self.product(node, stream, (stream.name, stream.shape), k_by_m, weights)
-        self.streams[node.output[0]] = self.with_bias(node, product)
+        rows = integers.T if transposed else integers
+        if stream.grid.order is not None and len(rows) == stream.channels:
+            rows = rows[stream.grid.order]
+        matrix = Matrix(np.ascontiguousarray(rows), scale.reshape(-1))
+        self.finish_product(
+            node, self.product(node, stream, (stream.name, stream.shape), matrix, 0)
+        )
 
     def matrix(self, node: onnx.NodeProto, name: str) -> Weights:
         """The quantised weights a node reads."""
@@ -170,54 +222,41 @@ class Products(Walk):
         node: onnx.NodeProto,
         stream: Stream,
         patches: tuple[str, tuple[int, int, int, int]],
-        k_by_m: IntArray,
-        weights: Weights,
+        matrix: Matrix,
+        kernel: int,
+        *,
+        halves: bool = False,
     ) -> Stream:
-        """Binary by binary as XNOR-popcount, else integer by integer."""
+        """Binary by binary as XNOR-popcount, else integer by integer.
+
+        Bits b by integers w: the sum of (2 b - 1) w is 2 times that of b w, less that of w; other
+        inputs with a base likewise.
+        ``kernel`` is that of a depthwise product, else 0; ``halves`` says that weights are doubled.
+        """
         name, shape = patches
-        k, m = k_by_m.shape
-        if shape[3] != k:
+        k, m = matrix.integers.shape
+        if shape[3] != (k * m if kernel else k):
             raise fail(node, f"{shape[3]} inputs by a weight matrix of {k} rows")
-        if stream.grid.scale.size != 1 or weights.scale.size not in (1, m):
-            raise fail(
-                node,
-                f"{stream.grid.scale.size} scales of its input and {weights.scale.size} of its "
-                f"{m} columns of weights do not go together; quantise its input with one scale",
-            )
-        scale = np.asarray(stream.grid.scale * weights.scale.reshape(-1), np.float32)
+        if not stream.binary and not stream.grid.plain and any(stream.pads):
+            raise fail(node, "it pads a product of bits; put a Quant in front")
+        if not kernel and not stream.grid.uniform:
+            raise fail(node, "its input has a scale for every channel; put a Quant in front")
+        if matrix.scale.size not in (1, m):
+            raise fail(node, f"{matrix.scale.size} scales for {m} columns of weights")
+        scale = np.asarray(stream.grid.scale * matrix.scale, np.float32)
         out_shape = (*shape[:3], m)
-        if stream.binary and weights.binary:
-            out, initializer = self.emit.xnor(name, out_shape, (k_by_m + 1) // 2)
-            grid = Grid(scale, gain=2, base=-k)
-            return Stream(out, out_shape, 0, k, grid, weights=(initializer,))
-        if stream.binary:
-            raise fail(node, "binary inputs by weights of several bits are not supported yet")
-        bound = int(np.max(np.abs(k_by_m).sum(axis=0)) * max(-stream.lo, stream.hi))
+        if stream.binary and matrix.binary and not kernel:
+            out, initializer = self.emit.xnor(name, out_shape, (matrix.integers + 1) // 2)
+            return Stream(out, out_shape, 0, k, Grid(scale, 2, -k), weights=(initializer,))
+        bound = int(np.abs(matrix.integers).sum(axis=0).max() * max(-stream.lo, stream.hi))
+        bound = max(bound, 1)
         if bound >= FLOAT32_EXACT:
             raise fail(node, f"its sums reach {bound}, past FINN's exact range of 2**24")
-        out, initializer = self.emit.matmul(name, out_shape, k_by_m, bound)
-        return Stream(out, out_shape, -bound, bound, Grid(scale), weights=(initializer,))
-
-    def with_bias(self, node: onnx.NodeProto, stream: Stream) -> Stream:
-        """A bias pends, like an Add of its own; at the network's end it becomes integers."""
-        if len(node.input) < 3 or not node.input[2]:
-            return stream
-        bias = self.constant(node.input[2])
-        if bias is None:
-            raise fail(node, "its bias is not a constant")
-        if bias.size != stream.channels and (node.op_type == "Conv" or bias.size != 1):
-            raise fail(node, f"a bias of shape {bias.shape} for {stream.channels} channels")
-        name = f"{node.output[0]}_bias"
-        self.model.set_initializer(name, bias.reshape(1, -1, 1, 1).astype(np.float32))
-        add = helper.make_node("Add", [stream.name, name], [f"{name}ed"], name=f"{node.name}_bias")
-        return replace(stream, pending=(*stream.pending, add))
-
-
-def padding_advice(stream: Stream, fill: float) -> str:
-    """Why a tensor cannot be padded with ``fill``, and what to do."""
-    if stream.binary:
-        return (
-            f"a binary tensor padded with {fill:g} holds a third value that binary hardware "
-            "has not; pad with -1 or 0"
-        )
-    return f"padding with {fill:g} is not supported; pad with 0"
+        if kernel:
+            out, initializer = self.emit.depthwise(name, out_shape, matrix.integers, kernel, bound)
+        else:
+            out, initializer = self.emit.matmul(name, out_shape, matrix.integers, bound)
+        bases = matrix.bases(np.broadcast_to(stream.grid.base, stream.channels), kernel > 0)
+        gain = stream.grid.gain
+        grid = Grid(scale, 1, bases // 2) if halves else Grid(scale, gain, bases)
+        return Stream(out, out_shape, -bound, bound, grid, weights=(initializer,))

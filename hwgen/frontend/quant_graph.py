@@ -90,7 +90,10 @@ def fuse_padding(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode
 
 
 def fuse_offset(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode], Fused]:
-    """X - lowest, a padded MaxPool, + lowest: the pool pads with the lowest value itself."""
+    """X - lowest, a padded MaxPool, + lowest: the pool pads with its type's lowest value itself.
+
+    No x is below ``lowest``, so that padding never wins, with either value.
+    """
     before = {p.second.name: p.first for p in _pairs(nodes, "ElementwiseAdd", "Pool")}
     merged: dict[str, FinnNode] = {}
     gone: dict[str, str] = {}
@@ -99,8 +102,8 @@ def fuse_offset(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode]
         ahead = before.get(pool.name)
         if ahead is None or not ahead.constants or not behind.constants:
             continue
-        lowest = ahead.inputs[0].dtype.lo
-        if (ahead.constants[0] == -lowest).all() and (behind.constants[0] == lowest).all():
+        offset = np.unique(ahead.constants[0])
+        if offset.size == 1 and (behind.constants[0] == -offset).all():  # FINN pads x + offset
             attributes = {**pool.attributes, "PadsWithLowest": 1}
             merged[pool.name] = replace(
                 pool, inputs=ahead.inputs, outputs=behind.outputs, attributes=attributes
@@ -110,11 +113,14 @@ def fuse_offset(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode]
 
 
 def fuse_bias(nodes: Sequence[FinnNode], fused: Fused) -> tuple[list[FinnNode], Fused]:
-    """MVAU + ElementwiseAdd of a constant: the accumulators start from the bias."""
+    """Product + ElementwiseAdd of a number a channel: the accumulators start from the bias."""
     pairs = [
         p
-        for p in _pairs(nodes, "MVAU", "ElementwiseAdd")
-        if p.second.constants and not p.first.attributes.get("binaryXnorMode")
+        for first in ("MVAU", "VVAU")
+        for p in _pairs(nodes, first, "ElementwiseAdd")
+        if p.second.constants
+        and not p.first.attributes.get("binaryXnorMode")
+        and p.second.constants[0].size == p.first.outputs[0].channels
     ]
     merged = {
         p.first.name: replace(

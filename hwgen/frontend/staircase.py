@@ -7,8 +7,9 @@ Rounding, ties and float error are then right by construction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -26,43 +27,73 @@ EXHAUSTIVE = 1 << 12  # ranges up to this size are evaluated at every integer
 MOST_STEPS = 1 << 26  # thresholds, or integers to evaluate, in all channels
 
 
+ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "PRelu")
+
+
 def chain_function(
-    model: ModelWrapper, nodes: Sequence[onnx.NodeProto], channels: int
+    model: ModelWrapper,
+    nodes: Sequence[onnx.NodeProto],
+    channels: int,
+    order: IntArray | None = None,
 ) -> Callable[[FloatArray], FloatArray]:
     """The composition of ``nodes`` as a function of float arrays (n, channels).
 
     The nodes run through qonnx exactly as in the whole model; their constants come from it.
+    ``order[c]`` is the place in the original tensor of channel c.
     """
-    constants = {name: model.get_initializer(name) for node in nodes for name in node.input if name}
+    constants = {
+        name: _by_channel(node, model.get_initializer(name))
+        for node in nodes
+        for name in node.input
+        if name
+    }
+
+    chain = _renamed(nodes, constants)
+    here = chain[-1].output[0]
 
     def apply(values: FloatArray) -> FloatArray:
         shape = [len(values), channels, 1, 1]
-        chain, here = [], "x"
-        for i, node in enumerate(nodes):
-            copy = onnx.NodeProto()
-            copy.CopyFrom(node)
-            data = next(k for k, name in enumerate(node.input) if constants[name] is None)
-            copy.input[data] = here
-            del copy.output[1:]
-            here = copy.output[0] = f"y{i}"
-            chain.append(copy)
-        infos = [helper.make_tensor_value_info(f"y{i}", 1, shape) for i in range(len(chain))]
-        graph = helper.make_graph(
-            chain, "chain", [helper.make_tensor_value_info("x", 1, shape)], infos[-1:]
+        first, *infos = (
+            helper.make_tensor_value_info(name, 1, shape)
+            for name in ("x", *(f"y{i}" for i in range(len(chain))))
         )
+        graph = helper.make_graph(chain, "chain", [first], infos[-1:])
         graph.value_info.extend(infos[:-1])
         small = ModelWrapper(helper.make_model(graph, opset_imports=model.model.opset_import))
         for name, value in constants.items():
             if value is not None:
                 small.set_initializer(name, value)
+        x = values if order is None else values[:, np.argsort(order)]
         with evaluating(f"the operators up to {nodes[-1].name}"):
-            result = execute_onnx(small, {"x": values.reshape(shape)})[here]
+            result = execute_onnx(small, {"x": x.reshape(shape)})[here]
         result = np.asarray(result, np.float32)
         if result.size != values.size or not np.isfinite(result).all():
             raise UnsupportedError("the operators before it give NaN, infinities or other shapes")
-        return result.reshape(len(values), channels)
+        y = result.reshape(len(values), channels)
+        return y if order is None else y[:, order]
 
     return apply
+
+
+def _renamed(nodes: Sequence[onnx.NodeProto], constants: Mapping[str, Any]) -> list[onnx.NodeProto]:
+    """The nodes one behind another: x to y0, y0 to y1, and so on."""
+    chain, here = [], "x"
+    for i, node in enumerate(nodes):
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        data = next(k for k, n in enumerate(node.input) if n and constants[n] is None)
+        copy.input[data] = here
+        del copy.output[1:]
+        here = copy.output[0] = f"y{i}"
+        chain.append(copy)
+    return chain
+
+
+def _by_channel(node: onnx.NodeProto, value: Any) -> Any:
+    """A constant of an elementwise operator, one for every channel, in the shape of the chain."""
+    if value is None or node.op_type not in ELEMENTWISE or np.size(value) == 1:
+        return value
+    return np.asarray(value).reshape(-1, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -168,7 +168,7 @@ def _guess(walk: Walk, name: str, dtype: IntType, scale: float) -> bool:
     grid = np.full(1, scale, np.float32)
     if producer is not None and walk.constant(producer.input[0]) is not None:
         ones = np.ones(walk.model.get_tensor_shape(producer.input[0]) or (1,), np.int64)
-        walk.weights[name] = Weights(ones, grid, dtype.bits)
+        walk.weights[name] = Weights(ones, grid)
         return True
     nhwc = _nhwc(shape)
     if nhwc is None:
@@ -184,12 +184,15 @@ def _of_quantiser(walk: Walk, node: onnx.NodeProto) -> Stream | None:
     if node.op_type not in QUANTISERS or walk.constant(node.input[0]) is not None or nhwc is None:
         return None
     try:
-        scale, dtype = walk.target(node)
+        target = walk.target(node)
     except HwgenError:
         return None
-    if scale.size != 1:
+    if target.scale.size != 1:
         return None
-    return _placed(walk, f"behind_{node.name}", nhwc, dtype, scale.reshape(-1))
+    scale = target.scale.reshape(-1)
+    placed = _placed(walk, f"behind_{node.name}", nhwc, target.dtype, scale)
+    lo, hi = target.limits
+    return replace(placed, lo=lo, hi=hi, source=node.output[0])
 
 
 def _placed(
@@ -225,7 +228,8 @@ def row_of(walk: Walk, node: onnx.NodeProto, first: int) -> Row | None:
     weights, macs, binary = "", 0, False
     for product in made:
         if product.op_type in PRODUCTS:
-            k, _ = walk.emit.constants[product.input[1]].shape
+            k, channels = walk.emit.constants[product.input[1]].shape
+            k = k // channels if product.input[1] in walk.emit.sparse else k
             macs += math.prod(shapes[product.output[0]]) * k
             weights, binary = types[product.input[1]].name, product.op_type == PRODUCTS[0]
     stream = walk.streams[name]

@@ -7,6 +7,8 @@ from hwgen.layers.add import Add
 from hwgen.layers.base import FinnNode, Layer
 from hwgen.layers.border_bias import BorderBias
 from hwgen.layers.concat import Concat
+from hwgen.layers.depthwise import Depthwise
+from hwgen.layers.flatten import Flatten
 from hwgen.layers.fork import Fork
 from hwgen.layers.global_sum import GlobalSum
 from hwgen.layers.max_pool import MaxPool
@@ -26,7 +28,9 @@ __all__ = [
     "AveragePool",
     "BorderBias",
     "Concat",
+    "Depthwise",
     "FinnNode",
+    "Flatten",
     "Fork",
     "GlobalSum",
     "IntMvau",
@@ -47,6 +51,8 @@ KINDS: tuple[type[Layer], ...] = (
     AveragePool,
     BorderBias,
     Concat,
+    Depthwise,
+    Flatten,
     Fork,
     GlobalSum,
     IntMvau,
@@ -80,6 +86,8 @@ def _kind(node: FinnNode) -> str:
         return "MVAU:xnor"
     if node.op_type == "Pool" and node.attributes.get("Function") == "MaxPool":
         return "Pool:max"
+    if node.op_type == "ConvolutionInputGenerator" and Flatten.is_flatten(node):
+        return "ConvolutionInputGenerator:image"
     if node.op_type == "ElementwiseAdd" and node.constants:
         return "ElementwiseAdd:constant"
     return node.op_type

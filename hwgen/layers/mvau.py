@@ -22,6 +22,7 @@ from hwgen.layers.base import (
 )
 from hwgen.layers.costs import ram_luts, rom
 from hwgen.layers.memory import mem_file
+from hwgen.layers.multiplier import Multiplier
 from hwgen.quant import BINARY, IntArray, IntType, Range
 
 
@@ -87,10 +88,10 @@ class Mvau(Layer):
     def pipeline(self, folding: Folding) -> int:
         """Registers from an operand to the finished sum; equals the kernel's."""
 
-    def weight_memory(self, folding: Folding, bits: int) -> tuple[str, bytes]:
+    def weight_memory(self, folding: Folding, weights: IntArray, bits: int) -> tuple[str, bytes]:
         """Word nf * SF + sf holds W[sf * SIMD + i, nf * PE + p] at bit (p * SIMD + i) * bits."""
         sf, nf = self.fold(folding)
-        tiled = self.weights.reshape(sf, folding.simd, nf, folding.pe)
+        tiled = weights.reshape(sf, folding.simd, nf, folding.pe)
         rows = tiled.transpose(2, 0, 3, 1).reshape(nf * sf, folding.pe * folding.simd)
         return mem_file("weights", rows, bits)
 
@@ -151,7 +152,7 @@ class XnorMvau(Mvau):
     def rtl(self, folding: Folding) -> RtlInstance:
         """Instantiate mvau_xnor.sv."""
         k, m = self.matrix
-        name, content = self.weight_memory(folding, 1)
+        name, content = self.weight_memory(folding, self.weights, 1)
         return RtlInstance(
             "mvau_xnor",
             {
@@ -184,9 +185,9 @@ class IntMvau(Mvau):
         return cls(node.name, node.inputs, node.outputs, weights, bias)
 
     @property
-    def weight_type(self) -> IntType:
-        """The smallest type that holds every weight."""
-        return IntType.holding(int(self.weights.min()), int(self.weights.max()))
+    def multiplier(self) -> Multiplier:
+        """What a lane multiplies with."""
+        return Multiplier.of(self.input.dtype, self.weights)
 
     def check(self) -> None:
         """No sum of any order leaves the accumulator, which has at most 32 bits."""
@@ -214,20 +215,29 @@ class IntMvau(Mvau):
         return Call("matmul", {}, {"weights": self.weights, "bias": self.bias})
 
     def resources(self, folding: Folding) -> Resources:
-        """A DSP a lane, an adder tree per PE, and the memories."""
-        acc = self.output.dtype.bits
+        """A multiplier a lane, an adder tree per PE, and the memories.
+
+        DSP blocks have the adders and registers of their lanes; LUTs need them.
+        """
+        acc, mult = self.output.dtype.bits, self.multiplier
         lanes = folding.pe * folding.simd
-        return self.memory_cost(folding, self.weight_type.bits) + Resources(
-            lut=40 + folding.pe * acc,
-            ff=40 + lanes * self.weight_type.bits / 2 + folding.pe * 2 * acc,
-            dsp=lanes,
+        adders = 0 if mult.dsp else folding.pe * (folding.simd - 1) * (mult.product_bits + 1)
+        held = mult.weight_bits / 2 if mult.dsp else mult.product_bits
+        return (
+            self.memory_cost(folding, mult.weight_bits)
+            + mult.resources(lanes)
+            + Resources(
+                lut=40 + folding.pe * acc + adders,
+                ff=40 + lanes * held + folding.pe * 2 * acc,
+            )
         )
 
     def rtl(self, folding: Folding) -> RtlInstance:
         """Instantiate mvau_int.sv; bias word nf holds PE accumulator start values."""
         k, m = self.matrix
-        weight_bits, acc = self.weight_type.bits, self.output.dtype.bits
-        weights, weight_words = self.weight_memory(folding, weight_bits)
+        mult, acc = self.multiplier, self.output.dtype.bits
+        encoded = mult.encoded(self.weights)
+        weights, weight_words = self.weight_memory(folding, encoded, mult.weight_bits)
         bias, bias_words = mem_file("bias", self.bias.reshape(-1, folding.pe), acc)
         return RtlInstance(
             "mvau_int",
@@ -236,10 +246,7 @@ class IntMvau(Mvau):
                 "M": m,
                 "SIMD": folding.simd,
                 "PE": folding.pe,
-                "A_BITS": self.input.dtype.bits,
-                "A_SIGNED": int(self.input.dtype.signed),
-                "W_BITS": weight_bits,
-                "W_SIGNED": int(self.weight_type.signed),
+                **mult.parameters,
                 "ACC_BITS": acc,
                 "WEIGHTS": weights,
                 "BIAS": bias,

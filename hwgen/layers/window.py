@@ -39,7 +39,11 @@ class Window(Layer):
 
     @classmethod
     def from_finn(cls, node: FinnNode) -> Self:
-        """Read a square ConvolutionInputGenerator; ``Padding`` is that of a fused FMPadding."""
+        """Read a square ConvolutionInputGenerator; ``Padding`` is that of a fused FMPadding.
+
+        In front of a depthwise product FINN's hardware has another order of taps, but its meaning
+        and our stream have the same.
+        """
         attributes = node.attributes
         kernel, stride = attributes["ConvKernelDim"], attributes["Stride"]
         pads = attributes.get("Padding", [0])
@@ -50,8 +54,6 @@ class Window(Layer):
             raise layer.fail(f"padding {pads} is not equal on all sides")
         if set(attributes.get("Dilation", [1])) != {1}:
             raise layer.fail(f"dilation {attributes['Dilation']} is not 1")
-        if attributes.get("depthwise", 0):
-            raise layer.fail("depthwise windows are not supported")
         return layer
 
     def check(self) -> None:

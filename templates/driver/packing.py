@@ -71,9 +71,11 @@ class Design:
     name: str
     input: Stream
     output: Stream
+    input_steps: list  # numpy functions of the floats, and their numbers by channel
+    input_limits: list  # the least and the largest integer
     input_scale: float
-    output_scale: float
-    output_offset: float
+    output_scale: object  # a number, or one for every channel
+    output_offset: object
     classes: bool  # a result is the best classes in their order, not the scores of all
     clock_mhz: float
     frames_per_second: float
@@ -88,8 +90,9 @@ class Design:
             if np.isnan(images).any():
                 raise ValueError("the images hold NaN")
             with np.errstate(over="ignore"):
-                scaled = np.round(images.astype(np.float32) / np.float32(self.input_scale))
-            clipped = np.clip(scaled, self.input.lo, self.input.hi)
+                prepared = self.prepare(images.astype(np.float32))
+                scaled = np.round(prepared / np.float32(self.input_scale))
+            clipped = np.clip(scaled, self.input_limits[0], self.input_limits[1])
             return np.ascontiguousarray(clipped.astype(np.int64).transpose(0, 2, 3, 1))
         if images.dtype.kind not in "iub":
             raise ValueError(f"images of type {images.dtype} are neither floats nor integers")
@@ -101,6 +104,13 @@ class Design:
                 f"the network reads {self.input.lo} to {self.input.hi}"
             )
         return integers
+
+    def prepare(self, images: np.ndarray) -> np.ndarray:
+        """What the original network does to floats (N, C, H, W) before it quantises them."""
+        for function, values in self.input_steps:
+            by_channel = [np.array(values, np.float32).reshape(1, -1, 1, 1)] if values else []
+            images = getattr(np, function)(images, *by_channel)
+        return images
 
     def results(self, frames: np.ndarray) -> np.ndarray:
         """(N, 1, 1, C) as (N, C); anything else as it is."""

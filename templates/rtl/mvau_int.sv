@@ -6,6 +6,8 @@
 // SIMD, PE             rows and columns a cycle; they divide K and M. SF = K/SIMD, NF = M/PE.
 // A_BITS, A_SIGNED     type of x; A_SIGNED = 1 is two's complement
 // W_BITS, W_SIGNED     type of W
+// W_BIPOLAR            1: an entry of W is one bit, 1 for +1 and 0 for -1
+// DSP                  1: products are made in DSP blocks; 0: in LUTs (multiply.sv)
 // ACC_BITS             bits of an output lane
 // WEIGHTS              memory file; word nf*SF + sf holds W[sf*SIMD + i, nf*PE + p] at bit
 //                      (p*SIMD + i)*W_BITS
@@ -16,7 +18,7 @@
 // last beat of a vector that leaves the replay buffer (with NF = 1: that arrives) to y.
 // s_ready_o depends combinationally on m_ready_i where NF = 1.
 // Memories: the replay buffer (LUTRAM); weights and bias (LUTs, or block RAM where large).
-// Products are registered, so they fit DSP blocks.
+// Products are registered, so they fit DSP blocks where DSP is 1.
 `default_nettype none
 
 module mvau_int #(
@@ -28,6 +30,8 @@ module mvau_int #(
     parameter int unsigned A_SIGNED = 0,
     parameter int unsigned W_BITS   = 8,
     parameter int unsigned W_SIGNED = 1,
+    parameter int unsigned W_BIPOLAR = 0,
+    parameter int unsigned DSP      = 1,
     parameter int unsigned ACC_BITS = 21,
     parameter              WEIGHTS,
     parameter              BIAS
@@ -52,9 +56,8 @@ module mvau_int #(
   localparam int unsigned NF = M / PE;
   localparam int unsigned INDEX_BITS = SF * NF > 1 ? $clog2(SF * NF) : 1;
   localparam int unsigned FOLD_BITS = NF > 1 ? $clog2(NF) : 1;
-  localparam int unsigned SIGNED_A = A_SIGNED != 0 ? A_BITS : A_BITS + 1;
-  localparam int unsigned SIGNED_W = W_SIGNED != 0 ? W_BITS : W_BITS + 1;
-  localparam int unsigned PRODUCT_BITS = A_BITS + W_BITS + (A_SIGNED + W_SIGNED == 0 ? 1 : 0);
+  localparam int unsigned PRODUCT_BITS =
+      A_BITS + W_BITS + (A_SIGNED + W_SIGNED == 0 && W_BIPOLAR == 0 ? 1 : 0);
   localparam int unsigned SUM_BITS = PRODUCT_BITS + $clog2(SIMD);
   // A register after every fourth level of adders, the accumulator's included.
   localparam int unsigned STAGES = $clog2(SIMD) / 4;
@@ -107,13 +110,13 @@ module mvau_int #(
   for (genvar p = 0; p < PE; p++) begin : gen_pe
     logic [SIMD*PRODUCT_BITS-1:0] products;
     for (genvar i = 0; i < SIMD; i++) begin : gen_lane
-      wire logic [A_BITS-1:0] a_lane = a[A_BITS*i+:A_BITS];
-      wire logic [W_BITS-1:0] w_lane = w[W_BITS*(SIMD*p+i)+:W_BITS];
-      wire logic signed [SIGNED_A-1:0] a_int =
-          A_SIGNED != 0 ? SIGNED_A'($signed(a_lane)) : SIGNED_A'(a_lane);
-      wire logic signed [SIGNED_W-1:0] w_int =
-          W_SIGNED != 0 ? SIGNED_W'($signed(w_lane)) : SIGNED_W'(w_lane);
-      wire logic signed [PRODUCT_BITS-1:0] product = a_int * w_int;
+      wire logic [PRODUCT_BITS-1:0] product;
+      multiply #(
+          .A_BITS(A_BITS), .A_SIGNED(A_SIGNED), .W_BITS(W_BITS), .W_SIGNED(W_SIGNED),
+          .W_BIPOLAR(W_BIPOLAR), .DSP(DSP)
+      ) u_product (
+          .a_i(a[A_BITS*i+:A_BITS]), .w_i(w[W_BITS*(SIMD*p+i)+:W_BITS]), .product_o(product)
+      );
       always_ff @(posedge clk_i) if (en) products[PRODUCT_BITS*i+:PRODUCT_BITS] <= product;
     end
     wire logic [SUM_BITS-1:0] sum;  // its top bits may be more than ACC_BITS

@@ -131,10 +131,10 @@ def test_a_3x3_kernel_has_nine_kinds_of_border(tmp_path: Path) -> None:
     assert (border.bias[[0, 1, 2, 3, 5, 6, 7, 8]] != 0).any(axis=1).all()
 
 
-def test_zero_padding_of_odd_channels_is_refused(tmp_path: Path) -> None:
-    path = binary_network((1, 4, 4), 3, width=3).save(tmp_path / "m.onnx")
-    with pytest.raises(UnsupportedError, match=r"3 binary channels gives half-integers.*even"):
-        import_model(path, None)
+def test_zero_padding_of_odd_channels_is_counted_in_halves(tmp_path: Path) -> None:
+    graph = imported_exactly(binary_network((1, 4, 4), 3, width=3), tmp_path).graph
+    assert len(kinds(graph, BorderBias)) == 1
+    assert not kinds(graph, XnorMvau)
 
 
 @pytest.mark.parametrize(("kernel", "groups"), [(1, 2), (3, 2), (1, 3)])
@@ -213,7 +213,7 @@ def test_readers_of_one_tensor_may_fall_where_others_rise(tmp_path: Path) -> Non
     builder.here = builder.node("Add", *parts)
     builder.here = builder.quant(builder.here, 4, 2**-3)
     builder.head(3)
-    assert len(kinds(imported_exactly(builder, tmp_path).graph, Subtract)) == 2
+    assert not kinds(imported_exactly(builder, tmp_path).graph, Subtract)  # they are turned round
 
 
 def test_readers_of_one_product_may_disagree_on_its_sign(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_readers_of_one_product_may_disagree_on_its_sign(tmp_path: Path) -> None
     builder.here = builder.node("Add", builder.node("Add", *sums[:2]), sums[2])
     builder.here = builder.quant(builder.here, 4, 2**-3)
     builder.head(3)
-    assert kinds(imported_exactly(builder, tmp_path).graph, Subtract)
+    imported_exactly(builder, tmp_path)
 
 
 def test_a_slope_that_needs_too_large_a_table_is_refused(tmp_path: Path) -> None:

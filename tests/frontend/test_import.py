@@ -210,7 +210,7 @@ def test_a_wrong_transformation_is_caught_and_located(
         return model
 
     honest = list(importer.steps(import_model(path, None).streamlined))
-    bad = [*honest[:6], Step("Saboteur", corrupt)]
+    bad = [*honest[:7], Step("Saboteur", corrupt)]
     monkeypatch.setattr(importer, "steps", lambda model: bad)
     with pytest.raises(MismatchError, match=r"Saboteur.*channel 2, pixel"):
         import_model(path, None)
@@ -289,49 +289,58 @@ def average_pooled(
 
 
 @pytest.mark.parametrize(
-    ("builder", "words"),
+    "builder",
     [
-        (average_pooled(pads=[1, 1, 1, 1]), ("AveragePool", "padding", "pool without")),
-        (average_pooled(kernel_shape=[3, 3], strides=[3, 3]), ("kernel [3, 3]", "square of 2x2")),
-        (average_pooled(strides=[1, 1]), ("stride [1, 1]", "stride equal")),
-        (average_pooled(kernel_shape=[4, 4], strides=[4, 4]), ("4x6 pixels", "multiple")),
-        (average_pooled("ROUND"), ("does not round down", "FLOOR")),
-        (average_pooled(scale=2**-4), ("scale", "0.0625", "0.125", "FLOOR")),
-        (average_pooled(bits=3), ("clips", "[-8, 7]")),
+        average_pooled(kernel_shape=[3, 3], strides=[3, 3]),
+        average_pooled(strides=[1, 1]),
+        average_pooled(kernel_shape=[4, 4], strides=[4, 4]),
+        average_pooled("ROUND"),
+        average_pooled(scale=2**-4),
+        average_pooled(bits=3),
+        average_pooled("ROUND", pads=[1] * 4, count_include_pad=1),
     ],
 )
-def test_pools_that_are_not_a_shift_are_refused(
-    tmp_path: Path, builder: ModelBuilder, words: tuple[str, ...]
+def test_pools_that_are_not_a_shift_are_sums(tmp_path: Path, builder: ModelBuilder) -> None:
+    path = builder.save(tmp_path / "m.onnx")
+    images = random_images(3, 4, builder.shape)
+    graph = import_model(path, images).graph
+    want = logits(path, images)
+    assert graph.scaling.agrees(integer_output(graph, images), want).all()
+    assert not any(isinstance(layer, AveragePool) for layer in graph.layers)
+
+
+def integer_output(graph: QuantGraph, images: np.ndarray) -> np.ndarray:
+    out = interpret(graph, quantise_input(graph, images), keep=False)[graph.output.name]
+    return out.reshape(len(images), -1)
+
+
+@pytest.mark.parametrize(
+    ("pool", "words"),
+    [
+        ({"pads": [1, 1, 1, 1]}, ("AveragePool", "padding", "pool without")),
+        ({"kernel_shape": [2, 1], "strides": [2, 1]}, ("only square",)),
+        ({"ceil_mode": 1, "strides": [1, 1]}, ("without ceil_mode",)),
+    ],
+)
+def test_pools_of_other_shapes_are_refused(
+    tmp_path: Path, pool: dict[str, object], words: tuple[str, ...]
 ) -> None:
-    refused(builder.save(tmp_path / "m.onnx"), "node ", *words)
+    refused(average_pooled("ROUND", **pool).save(tmp_path / "m.onnx"), "node ", *words)
 
 
-def test_operators_between_a_pool_and_its_quantiser_are_refused(tmp_path: Path) -> None:
-    builder = ModelBuilder(shape=(2, 4, 8))
-    builder.stem(2)
-    builder.here = builder.node("AveragePool", builder.here, kernel_shape=[2, 2], strides=[2, 2])
-    builder.here = builder.node("Add", builder.here, builder.const(0.5))
-    builder.here = builder.quant(builder.here, 4, 2**-3, rounding="FLOOR")
-    builder.head(2)
-    refused(builder.save(tmp_path / "m.onnx"), "(Add)", "right behind")
-
-
-def test_pool_of_a_sum_is_refused(tmp_path: Path) -> None:
+def test_operators_and_sums_around_a_pool_are_exact(tmp_path: Path) -> None:
     builder = ModelBuilder(shape=(2, 4, 8))
     builder.stem(2)
     other = builder.quant(builder.here, 4, 2**-3)
     total = builder.node("Add", builder.here, other)
-    builder.here = builder.average_pool(total, 5, 2**-3)
+    mean = builder.node("AveragePool", total, kernel_shape=[2, 2], strides=[2, 2])
+    shifted = builder.node("Add", mean, builder.const(0.5))
+    builder.here, builder.pixels = builder.quant(shifted, 5, 2**-3, rounding="FLOOR"), 8
     builder.head(2)
-    refused(builder.save(tmp_path / "m.onnx"), "(AveragePool)", "put one in front")
-
-
-def test_pool_on_a_scale_that_floats_round_is_refused(tmp_path: Path) -> None:
-    builder = ModelBuilder(shape=(2, 4, 8))
-    builder.stem(2, scale=0.1)
-    builder.here = builder.average_pool(builder.here, 4, 0.1)
-    builder.head(2)
-    refused(builder.save(tmp_path / "m.onnx"), "0.1", "power of two")
+    path = builder.save(tmp_path / "m.onnx")
+    images = random_images(3, 4, builder.shape)
+    graph = import_model(path, images).graph
+    assert np.array_equal(integer_logits(graph, images), logits(path, images))
 
 
 @pytest.mark.parametrize(
@@ -359,17 +368,23 @@ def test_concat_of_bits_is_refused(tmp_path: Path) -> None:
     refused(builder.save(tmp_path / "m.onnx"), "(Concat)", "before the sign")
 
 
-def test_input_that_is_rounded_down_is_refused(tmp_path: Path) -> None:
-    builder = ModelBuilder()
+def test_a_network_that_computes_nothing_is_refused(tmp_path: Path) -> None:
+    builder = ModelBuilder(shape=(2, 1, 1))
     builder.here = builder.quant(builder.here, 8, 2**-8, signed=False, rounding="FLOOR")
-    refused(builder.save(tmp_path / "m.onnx"), "input", "ROUND")
+    refused(builder.save(tmp_path / "m.onnx"), "nothing to compute")
 
 
-def test_bias_off_the_accumulator_grid_is_refused(tmp_path: Path) -> None:
+def test_a_bias_off_the_accumulator_grid_is_the_hosts(tmp_path: Path) -> None:
     builder = ModelBuilder(shape=(2, 4, 8))
     builder.stem(2)
     builder.head(3, on_grid=False)
-    refused(builder.save(tmp_path / "m.onnx"), "accumulator grid", "round it")
+    path = builder.save(tmp_path / "m.onnx")
+    images = random_images(3, 4, builder.shape)
+    scaling = import_model(path, images).graph.scaling
+    assert isinstance(scaling.output_offset, tuple)
+    assert np.allclose(np.array(scaling.output_offset) / scaling.output_scale % 1, 1 / 3, atol=1e-3)
+    with pytest.raises(UnsupportedError, match="top-k: the outputs have a scale or an offset"):
+        import_model(path, images, top_k=1)
 
 
 def test_nan_weights_are_refused(tmp_path: Path) -> None:

@@ -70,7 +70,8 @@ module hwgen_top (
   );
   mvau_int #(
       .K(3), .M(4), .SIMD(1), .PE(2), .A_BITS(8), .A_SIGNED(0), .W_BITS(8), .W_SIGNED(1),
-      .ACC_BITS(18), .WEIGHTS("weights_1dc719cbda39.mem"), .BIAS("bias_f4552b09b365.mem")
+      .W_BIPOLAR(0), .DSP(1), .ACC_BITS(18), .WEIGHTS("weights_1dc719cbda39.mem"),
+      .BIAS("bias_f4552b09b365.mem")
   ) u_MVAU_0 (
       .clk_i(aclk), .rst_i(rst),
       .s_valid_i(MVAU_0_s_valid), .s_ready_o(MVAU_0_s_ready), .s_data_i(MVAU_0_s_data),
