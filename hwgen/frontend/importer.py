@@ -123,7 +123,7 @@ def _apply_steps(
 ) -> tuple[ModelWrapper, compare.Values]:
     """Apply all steps to a copy, comparing before tensors are renamed and at the end, or always."""
     model = ModelWrapper(model.model, make_deepcopy=True)
-    listed = list(steps(model))
+    listed, name = list(steps(model)), model.graph.output[0].name
     for index, step in enumerate(listed):
         say(step.name)
         with compare.quiet():
@@ -131,12 +131,12 @@ def _apply_steps(
         last = index + 1 == len(listed)
         if every or last or listed[index + 1].renames:
             after = compare.execute(model, frames)
-            names = list(values)[-1], list(after)[-1]
+            names = name, model.graph.output[0].name
             if not step.renames:
                 compare.require_same(step.name, values, after)
             outputs = ({"output": v[n]} for v, n in zip((values, after), names, strict=True))
             compare.require_same(step.name, *outputs)
-            values = after
+            values, name = after, names[1]
     return model, values
 
 
