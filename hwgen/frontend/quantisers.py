@@ -71,7 +71,10 @@ class Quantisers(Inputs):
             )
         )
         for name in node.input:
-            single.set_initializer(name, self.constant(name))
+            value = self.constant(name)
+            if value is None:
+                raise fail(node, f"{name} is not a constant")
+            single.set_initializer(name, value)
         with evaluating(f"node {node.name} ({node.op_type})"):
             return np.asarray(execute_onnx(single, {})[node.output[0]], np.float32)
 

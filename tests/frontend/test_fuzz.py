@@ -77,7 +77,7 @@ def test_damaged_files_are_refused_in_words_or_built_exactly(tmp_path: Path, par
 
 
 def test_files_that_once_broke_the_import_are_refused(tmp_path: Path) -> None:
-    once = (260, 1210, 2030, 10163, 10404, 10419, 21398, 60394, 60423, 61924, 71640)
+    once = (260, 1210, 2030, 10163, 10404, 10419, 21398, 60394, 60423, 61924, 71640, 90199)
     assert refused(tmp_path / "m.onnx", once) == len(once)
 
 
