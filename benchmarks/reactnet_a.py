@@ -94,10 +94,12 @@ def on_boards(graph: QuantGraph) -> Table:
     table = Table(*columns, title=f"{graph.name}: estimates without FIFOs")
     for name in board_names():
         board = load_board(name)
-        search = folding._Search(graph, board)
-        cycles = {"smallest": search.rates()[-1], f"{FPS} fps": int(board.clock_mhz * 1e6 / FPS)}
-        for design, most in cycles.items():
-            chosen = search.least(most)
+        most = int(board.clock_mhz * 1e6 / FPS)
+        designs = {
+            "smallest": folding.smallest(graph, board),
+            f"{FPS} fps": folding.for_rate(graph, board, most),
+        }
+        for design, chosen in designs.items():
             cost = sum((lay.resources(chosen[lay.name]) for lay in graph.layers), Resources())
             found = max(lay.cycles(chosen[lay.name]) for lay in graph.layers)
             numbers = (cost.lut, cost.ff, cost.bram36, cost.dsp)
