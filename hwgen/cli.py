@@ -256,7 +256,7 @@ def boards_show(name: str) -> None:
 @cli.command()
 @click.option("--out", type=FilePath, default=Path("build/demo"), show_default=True)
 @click.option("--board", default="pynq-z2", show_default=True)
-@click.option("--synth", is_flag=True, help="synthesise with Yosys too: about two minutes more")
+@click.option("--synth", is_flag=True, help="synthesise with Yosys too: one to two minutes more")
 def demo(out: Path, board: str, synth: bool) -> None:
     """Train, export, build, verify and report, on the bundled handwritten digits."""
     from hwgen.commands import run_demo
