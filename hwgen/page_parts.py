@@ -151,6 +151,22 @@ def total(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
     return found
 
 
+def trade_off_rows(r: Reports) -> list[dict[str, object]]:
+    """One row a rate."""
+    if r.trade_off is None:
+        return []
+    return [
+        {
+            "fps": number(point.fps),
+            "cycles": number(point.cycles),
+            "amounts": _amounts(point),
+            "fits": point.fits,
+            "taken": point.taken,
+        }
+        for point in r.trade_off.points
+    ]
+
+
 def count_rows(r: Reports) -> list[dict[str, str]]:
     """Work and constants of the layers that have any, and the total."""
     layers = r.counts.layers

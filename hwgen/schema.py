@@ -99,6 +99,21 @@ class FifoSizing(_Record):
     latency_cycles: Count
 
 
+class Point(Used):
+    """A design of least area at a rate, and whether it fits the board; ``taken``: this build's."""
+
+    cycles: Annotated[int, Field(gt=0)]
+    fps: Amount
+    fits: bool
+    taken: bool = False
+
+
+class TradeOff(_Record):
+    """trade_off.json: the least area at several rates, fastest first, without the AXI edges."""
+
+    points: tuple[Point, ...]
+
+
 class RtlsimPerformance(_Record):
     """rtlsim_performance.json: what the simulation measured."""
 

@@ -75,7 +75,7 @@ def test_build_leaves_everything_it_promises(built: Path) -> None:
         intermediate_models/dataflow.onnx
         report/op_and_param_counts.json report/estimate_layer_cycles.json
         report/estimate_layer_resources.json report/estimate_network_performance.json
-        report/fifo_sizing.json report/index.html
+        report/fifo_sizing.json report/trade_off.json report/index.html
         reference/model.py reference/params.npz cppsim/main.cpp rtl/hwgen_top.sv rtl/filelist.f
         rtlsim/main.cpp project/build.tcl driver/driver.py verification_output/data.npz
     """
