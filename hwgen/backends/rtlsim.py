@@ -209,7 +209,7 @@ def run(
 
 
 def most_held(dataflow: Dataflow, stats: Mapping[str, float]) -> dict[str, int]:
-    """The most beats that each FIFO held in a run, by stream; empty for builds that do not count."""
+    """The most beats that each FIFO held in a run, by stream; older builds do not count them."""
     counted = {s.name: stats.get(f"{MOST_HELD}{i}") for i, s in enumerate(dataflow.streams)}
     return {name: int(most) for name, most in counted.items() if most is not None}
 
