@@ -115,12 +115,16 @@ class TradeOff(_Record):
 
 
 class RtlsimPerformance(_Record):
-    """rtlsim_performance.json: what the simulation measured."""
+    """rtlsim_performance.json: what the simulation measured.
+
+    ``most_held``: by FIFO, the most beats that it held at full speed.
+    """
 
     cycles_per_frame: Amount | None = None
     latency_cycles: Amount | None = None
     simulated_cycles_per_second: Amount | None = None
     model_cycles_per_frame: Amount | None = None
+    most_held: dict[str, Count] = {}
 
 
 class Timing(_Record):
