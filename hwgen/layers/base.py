@@ -114,12 +114,14 @@ class RtlInstance:
     """A kernel as the top instantiates it: parameters by name, memory files by file name.
 
     String parameters name memory files; ``memories`` holds their contents by file name. A tuple is
-    a flat vector of 32 bits an element, element 0 lowest.
+    a flat vector of 32 bits an element, element 0 lowest. ``sources`` are modules that were made
+    for this instance, by name; all others stand in templates/rtl.
     """
 
     module: str
     parameters: Mapping[str, Parameter]
     memories: Mapping[str, bytes] = field(default_factory=dict)
+    sources: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def literals(self) -> dict[str, str]:

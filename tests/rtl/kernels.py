@@ -12,6 +12,7 @@ from hwgen.layers.mvau import IntMvau, XnorMvau
 from hwgen.layers.stairs import Unit
 from hwgen.layers.threshold import Threshold
 from hwgen.layers.window import Window
+from hwgen.layers.xnor_unit import XnorUnit
 from hwgen.quant import BINARY, IntArray, IntType, Tensor
 from tests.rtl.bench import Bench, Result, check_layer
 
@@ -53,6 +54,25 @@ def xnor(pixels: int, k: int, m: int, pe: int, simd: int) -> Case:
     weights = np.random.default_rng([k, m]).integers(0, 2, (k, m))
     x, y = Tensor("x", (1, pixels, k), BINARY), Tensor("y", (1, pixels, m), IntType.holding(0, k))
     return _case(XnorMvau("xnor", (x,), (y,), weights), Folding(pe, simd))
+
+
+@dataclass(frozen=True, slots=True)
+class XnorBy(XnorMvau):
+    """A binary MVAU that takes its unit of this name, be it the smallest or not."""
+
+    wanted: str = ""
+
+    def units(self, folding: Folding) -> tuple[XnorUnit, ...]:
+        found = XnorMvau.units(self, folding)
+        return tuple(unit for unit in found if unit.name == self.wanted)
+
+
+def xnor_by(wanted: str, pixels: int, k: int, m: int, pe: int, simd: int) -> Case:
+    """A binary MVAU with the unit of this name."""
+    layer, folding = xnor(pixels, k, m, pe, simd)
+    assert isinstance(layer, XnorMvau)
+    by = XnorBy(layer.name, layer.inputs, layer.outputs, layer.weights, wanted=wanted)
+    return _case(by, folding)
 
 
 def integer(

@@ -1,0 +1,50 @@
+"""Binary MVAUs of compressor trees: as their twins, and as the primitives they consist of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.rtl.bench import ROUGH, Bench, Dut, initiation_interval
+from tests.rtl.kernels import Case, check_cycles, check_layer, label, xnor_by
+
+RIPPLE, AND = "XNOR pairs, compressor tree", "AND in flip-flop resets, compressor tree"
+SHAPES = [  # pixels, k, m, pe, simd
+    (5, 64, 8, 4, 32),
+    (5, 45, 12, 3, 9),
+    (4, 8, 2, 2, 8),  # one fold; K = 2^n
+    (4, 1, 1, 1, 1),
+    (3, 256, 6, 1, 256),  # SF = 1
+    (3, 24, 7, 7, 4),  # NF = 1
+    (3, 288, 16, 4, 32),
+    (3, 6, 4, 1, 2),
+    (2, 12, 64, 1, 3),
+    (2, 35, 12, 12, 5),
+    (3, 10, 5, 5, 1),
+    (3, 600, 3, 3, 300),
+    (2, 14, 3, 1, 7),
+]
+CASES = [xnor_by(unit, *shape) for unit in (RIPPLE, AND) for shape in SHAPES]
+IDS = [f"{layer.wanted.split()[0]}-{label((layer, f))}" for layer, f in CASES]  # type: ignore[attr-defined]
+INDICES = pytest.mark.parametrize("index", range(len(CASES)), ids=IDS)
+
+
+@pytest.fixture(scope="module", params=["twin", "primitives"])
+def bench(bench_cache: Path, request: pytest.FixtureRequest) -> Bench:
+    duts = [Dut.of_layer(*case) for case in CASES]
+    return Bench.build(duts, bench_cache, structural=request.param == "primitives")
+
+
+@INDICES
+def test_equals_the_integer_meaning_under_any_traffic(bench: Bench, index: int) -> None:
+    for traffic in ROUGH:
+        check_layer(bench, index, *CASES[index], frames=4, traffic=traffic)
+
+
+@INDICES
+def test_every_beat_leaves_in_the_promised_cycle(bench: Bench, index: int) -> None:
+    case: Case = CASES[index]
+    layer, folding = case
+    result = check_cycles(bench, index, case, layer.units(folding)[0].latency)  # type: ignore[attr-defined]
+    assert initiation_interval(result, frames=5) == layer.cycles(folding)
