@@ -68,7 +68,9 @@ class Step:
 
 
 @cache
-def plan(heights: tuple[int, ...], found: int = 0, above: int = 0, carry: int = 0) -> tuple[int, tuple[Step, ...]]:
+def plan(
+    heights: tuple[int, ...], found: int = 0, above: int = 0, carry: int = 0
+) -> tuple[int, tuple[Step, ...]]:
     """The least LUTs that leave at most one bit in every column, and the steps to get there.
 
     ``heights``: bits of this column and of those above it, of the operands. ``found`` and
@@ -176,7 +178,7 @@ class Tree:
 
 @cache
 def compress(heap: tuple[tuple[int, int], ...], span: int) -> Tree:
-    """The tree of least LUTs for ``heap``, and of the least levels among some orders of its cells."""
+    """The tree of least LUTs for ``heap``, of few levels and with a register every ``span``."""
     columns = 1 + max(column for column, _ in heap)
     heights = tuple(sum(c == column for c, _ in heap) for column in range(columns))
     steps = plan(heights)[1]

@@ -90,7 +90,9 @@ class _Wiring:
     def _group(self, kind: str, level: int, stage: int, cells: Sequence[Cell]) -> list[str]:
         """All counters or all adders of a level."""
         size = {COUNTER: 7, ADDER: 3}[kind]
-        inputs = [bit for cell in cells for bit in (*cell.inputs, *[-1] * (size - len(cell.inputs)))]
+        inputs = [
+            bit for cell in cells for bit in (*cell.inputs, *[-1] * (size - len(cell.inputs)))
+        ]
         vectors = [f"{name}_{level}" for name in OUTPUTS[kind]]
         for index, cell in enumerate(cells):
             for vector, bit in zip(vectors, cell.outputs, strict=True):

@@ -37,11 +37,12 @@ from hwgen.quant import IntArray
 SPAN = 4  # levels of LUTs between registers
 DEPTH = 6  # LUTs in a row of a RippleUnit
 CONTROL = Resources(lut=24, ff=24)  # counters and valid bits
+FOLDED = Resources(lut=16)  # more of that where a sum takes several cycles
 
 
 @dataclass(frozen=True)
 class XnorUnit(ABC):
-    """Popcounts of ``weights`` (K, M) in ``bits`` bits, or whether they reach ``thresholds`` (M)."""
+    """Popcounts by ``weights`` (K, M), of ``bits`` bits, or whether they reach thresholds."""
 
     weights: IntArray = field(repr=False)
     folding: Folding
@@ -200,7 +201,8 @@ class TreeUnit(XnorUnit):
         pe, simd = self.folding.pe, self.folding.simd
         lanes = Resources(lut=pe * lane.lut, ff=pe * lane.ff)
         memory = self.memory_cost(pe * (simd + self.extra))
-        return CONTROL + Resources(ff=simd) + memory + lanes + shared
+        control = CONTROL + FOLDED if self.folds[0] > 1 else CONTROL
+        return control + Resources(ff=simd) + memory + lanes + shared
 
     def rtl(self) -> RtlInstance:
         """Render the module of this shape, and its trees."""
@@ -398,7 +400,7 @@ def choose(units: tuple[XnorUnit, ...]) -> Choice:
 
 @cache
 def _tree(early: tuple[int, ...], late: int, columns: tuple[int, ...] = ()) -> Tree:
-    """Over bits of columns ``early``, and a number's ``columns`` that come ``late`` stages later."""
+    """Over bits of columns ``early``, and a number's ``columns`` that come ``late`` stages on."""
     heap = tuple((c, 0) for c in early) + tuple((c, late * SPAN) for c in columns)
     return compress(heap, SPAN)
 

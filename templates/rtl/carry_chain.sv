@@ -18,7 +18,9 @@ module carry_chain #(
 );
   localparam int unsigned SLICES = (LENGTH + 3) / 4;
   wire logic [4*SLICES-1:0] s = (4 * SLICES)'(s_i), d = (4 * SLICES)'(d_i);
+  // verilator lint_off UNUSEDSIGNAL
   wire logic [4*SLICES-1:0] o, c;
+  // verilator lint_on UNUSEDSIGNAL
   assign o_o = o[LENGTH-1:0];
 
   for (genvar i = 0; i < SLICES; i++) begin : gen_slice

@@ -192,9 +192,7 @@ def _runtime(cache: Path) -> Path:
     return home
 
 
-def _compile(
-    top: str, table: str, sources: Mapping[str, str], home: Path, runtime: Path
-) -> None:
+def _compile(top: str, table: str, sources: Mapping[str, str], home: Path, runtime: Path) -> None:
     """Verilate and compile into ``home``, which is left with the program alone."""
     shutil.rmtree(home, ignore_errors=True)
     work = home / "work"

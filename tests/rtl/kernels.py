@@ -58,17 +58,17 @@ def xnor(pixels: int, k: int, m: int, pe: int, simd: int) -> Case:
 
 @dataclass(frozen=True, slots=True)
 class XnorBy(XnorMvau):
-    """A binary MVAU that takes its unit of this name, be it the smallest or not."""
+    """A binary MVAU that takes its unit whose name starts so, be it the smallest or not."""
 
     wanted: str = ""
 
     def units(self, folding: Folding) -> tuple[XnorUnit, ...]:
         found = XnorMvau.units(self, folding)
-        return tuple(unit for unit in found if unit.name == self.wanted)
+        return tuple(unit for unit in found if unit.name.startswith(self.wanted))
 
 
 def xnor_by(wanted: str, pixels: int, k: int, m: int, pe: int, simd: int) -> Case:
-    """A binary MVAU with the unit of this name."""
+    """A binary MVAU with the unit whose name starts so."""
     layer, folding = xnor(pixels, k, m, pe, simd)
     assert isinstance(layer, XnorMvau)
     by = XnorBy(layer.name, layer.inputs, layer.outputs, layer.weights, wanted=wanted)

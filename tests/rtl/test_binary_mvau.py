@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.rtl.bench import ROUGH, Bench, Dut, initiation_interval
-from tests.rtl.kernels import Case, check_cycles, check_layer, label, xnor_by
+from tests.rtl.kernels import Case, check_cycles, check_layer, xnor_by
+from tests.rtl.tools import lint
 
 RIPPLE, AND = "XNOR pairs, compressor tree", "AND in flip-flop resets, compressor tree"
 SHAPES = [  # pixels, k, m, pe, simd
@@ -26,7 +27,7 @@ SHAPES = [  # pixels, k, m, pe, simd
     (2, 14, 3, 1, 7),
 ]
 CASES = [xnor_by(unit, *shape) for unit in (RIPPLE, AND) for shape in SHAPES]
-IDS = [f"{layer.wanted.split()[0]}-{label((layer, f))}" for layer, f in CASES]  # type: ignore[attr-defined]
+IDS = [f"{unit.split()[0]}-{i}" for unit in (RIPPLE, AND) for i in range(len(SHAPES))]
 INDICES = pytest.mark.parametrize("index", range(len(CASES)), ids=IDS)
 
 
@@ -48,3 +49,10 @@ def test_every_beat_leaves_in_the_promised_cycle(bench: Bench, index: int) -> No
     layer, folding = case
     result = check_cycles(bench, index, case, layer.units(folding)[0].latency)  # type: ignore[attr-defined]
     assert initiation_interval(result, frames=5) == layer.cycles(folding)
+
+
+@INDICES
+@pytest.mark.parametrize("structural", [False, True], ids=["twin", "primitives"])
+def test_lint_is_clean(index: int, structural: bool) -> None:
+    dut = Dut.of_layer(*CASES[index])
+    assert lint(dut.module, dut.parameters, dut.sources, structural=structural) == ""
