@@ -86,10 +86,12 @@ def identifiers(names: Iterable[str]) -> dict[str, str]:
 
 def tensor_streams(dataflow: Dataflow) -> dict[str, int]:
     """For every tensor that a layer of the graph writes, the index of the stream it leaves by."""
+    inside = {layer.name for layer in dataflow.graph.layers}
     written = {
-        (layer.name, port): tensor.name
-        for layer in dataflow.graph.layers
-        for port, tensor in enumerate(layer.outputs)
+        (stage.name, port): tensor.name
+        for stage in dataflow.stages
+        if stage.name in inside
+        for port, tensor in enumerate(stage.layer.outputs)
     }
     return {
         written[s.source, s.source_port]: index

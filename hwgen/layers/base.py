@@ -224,6 +224,11 @@ class Layer(ABC):
         return 0
 
     @property
+    def parts(self) -> tuple[Layer, ...]:
+        """The layers of the graph that it stands for: itself, where hardware fuses nothing."""
+        return (self,)
+
+    @property
     def input(self) -> Tensor:
         """The only input."""
         (tensor,) = self.inputs

@@ -12,8 +12,9 @@ counts of the SF cycles of a column up:
 
 The last two are built of primitives (``compressor.py``). Their sums may start anywhere, so that a
 single threshold T costs nothing: the sum starts at half the range of its type less T, and its
-highest bit says whether T was reached. Start values that differ from column to column come with
-the weights: every weight word carries a few bits of the start value of the next column.
+highest bit says whether T was reached. Start values that differ from column to column have a
+table, or come with the weights, whichever is smaller: then every weight word carries a few bits of
+the start value of the next column.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from math import ceil
 
 import numpy as np
 
-from hwgen.layers.base import Choice, Folding, Resources, RtlInstance
+from hwgen.layers.base import Choice, Folding, Parameter, Resources, RtlInstance
 from hwgen.layers.compressor import Tree, compress
 from hwgen.layers.compressor_rtl import describe
 from hwgen.layers.costs import ram_luts, rom
@@ -181,8 +182,21 @@ class TreeUnit(XnorUnit):
 
     @property
     def extra(self) -> int:
-        """Bits of a start value in every weight word of the column before."""
-        return ceil(self.sum_bits / self.folds[0]) if self.varied else 0
+        """Bits of a start value in every weight word of the column before; 0 where it has none."""
+        (sf, nf), pe = self.folds, self.folding.pe
+        if not self.varied:
+            return 0
+        extra, word = ceil(self.sum_bits / sf), pe * self.folding.simd
+        with_weights = rom(word + pe * extra, sf * nf)
+        apart = rom(word, sf * nf) + self.table
+        return extra if area(with_weights) <= area(apart) else 0
+
+    @property
+    def table(self) -> Resources:
+        """Of start values, and the counter that finds them."""
+        nf = self.folds[1]
+        counter = Resources(lut=2 + nf.bit_length(), ff=nf.bit_length())
+        return rom(self.folding.pe * self.sum_bits, nf) + counter
 
     @property
     def lane_cost(self) -> Resources:
@@ -190,7 +204,7 @@ class TreeUnit(XnorUnit):
         tree, bits = self.trees()[self.tree], self.sum_bits
         out = 1 if self.thresholds is not None else bits
         hold = bits if self.folds[0] > 1 else 0
-        start = bits + self.extra * min(self.stages, 2) if self.extra else 0
+        start = bits + self.extra * min(self.stages, 2) if self.extra else 0  # a table has its own
         return Resources(
             lut=tree.luts + bits + self.extra * (self.stages > 2),
             ff=_registers(tree) + hold + start + out,
@@ -202,6 +216,8 @@ class TreeUnit(XnorUnit):
         lanes = Resources(lut=pe * lane.lut, ff=pe * lane.ff)
         memory = self.memory_cost(pe * (simd + self.extra))
         control = CONTROL + FOLDED if self.folds[0] > 1 else CONTROL
+        if self.varied and not self.extra:
+            control += self.table
         return control + Resources(ff=simd) + memory + lanes + shared
 
     def rtl(self) -> RtlInstance:
@@ -216,10 +232,14 @@ class TreeUnit(XnorUnit):
         }
         module = self._module()
         source = render("structural/mvau_binary.sv.j2", {"name": module, **self._context()})
-        starts = tuple(int(x) for x in self.starts[0])
-        return RtlInstance(
-            module, {"START": starts, "WEIGHTS": name}, {name: content}, {**trees, module: source}
-        )
+        parameters: dict[str, Parameter] = {"WEIGHTS": name}
+        memories = {name: content}
+        if self.varied and not self.extra:
+            parameters["STARTS"], table = mem_file("starts", self.starts, self.sum_bits)
+            memories[str(parameters["STARTS"])] = table
+        else:
+            parameters["START"] = tuple(int(x) for x in self.starts[0])
+        return RtlInstance(module, parameters, memories, {**trees, module: source})
 
     def _memory(self, weights: IntArray) -> IntArray:
         """Weight words, with start values above: those of the next column, lowest bits first."""
@@ -256,6 +276,9 @@ class TreeUnit(XnorUnit):
             "x_bits": x_bits,
             "in_bits": min(x_bits, self.sum_bits),
             "extra": self.extra,
+            "table": self.varied and not self.extra,
+            "columns": self.folds[1],
+            "column_bits": max(1, (self.folds[1] - 1).bit_length()),
             "stages": self.stages,
             "late": int(self.late),
             "hold": int(self.folds[0] > 1),

@@ -12,6 +12,7 @@ from hwgen.layers.mvau import IntMvau, XnorMvau
 from hwgen.layers.stairs import Unit
 from hwgen.layers.threshold import Threshold
 from hwgen.layers.window import Window
+from hwgen.layers.xnor_sign import XnorSign
 from hwgen.layers.xnor_unit import XnorUnit
 from hwgen.quant import BINARY, IntArray, IntType, Tensor
 from tests.rtl.bench import Bench, Result, check_layer
@@ -73,6 +74,30 @@ def xnor_by(wanted: str, pixels: int, k: int, m: int, pe: int, simd: int) -> Cas
     assert isinstance(layer, XnorMvau)
     by = XnorBy(layer.name, layer.inputs, layer.outputs, layer.weights, wanted=wanted)
     return _case(by, folding)
+
+
+@dataclass(frozen=True, slots=True)
+class SignBy(XnorSign):
+    """A binary MVAU and its sign with the unit whose name starts so."""
+
+    wanted: str = ""
+
+    def units(self, folding: Folding) -> tuple[XnorUnit, ...]:
+        found = XnorSign.units(self, folding)
+        return tuple(unit for unit in found if unit.name.startswith(self.wanted))
+
+
+def sign_by(wanted: str, pixels: int, k: int, m: int, pe: int, simd: int) -> Case:
+    """A binary MVAU and its sign; of all columns, one never and one always reaches."""
+    product, folding = xnor(pixels, k, m, pe, simd)
+    assert isinstance(product, XnorMvau)
+    rng = np.random.default_rng([k, m])
+    levels = np.clip(rng.normal(k / 2, k**0.5 / 2 + 1, m).round().astype(np.int64), 0, k + 1)
+    levels[0], levels[-1] = -7 if k % 2 else 0, k + 1 + k % 3
+    y = Tensor("z", product.output.shape, BINARY)
+    sign = Threshold("sign", product.outputs, (y,), levels[:, None])
+    assert XnorSign.fits(product, sign)
+    return _case(SignBy("sign", product.inputs, (y,), product, sign, wanted=wanted), folding)
 
 
 def integer(

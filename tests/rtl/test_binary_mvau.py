@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.rtl.bench import ROUGH, Bench, Dut, initiation_interval
-from tests.rtl.kernels import Case, check_cycles, check_layer, xnor_by
+from tests.rtl.kernels import Case, check_cycles, check_layer, sign_by, xnor_by
 from tests.rtl.tools import lint
 
 RIPPLE, AND = "XNOR pairs, compressor tree", "AND in flip-flop resets, compressor tree"
@@ -26,12 +26,13 @@ SHAPES = [  # pixels, k, m, pe, simd
     (3, 600, 3, 3, 300),
     (2, 14, 3, 1, 7),
 ]
-CASES = [xnor_by(unit, *shape) for unit in (RIPPLE, AND) for shape in SHAPES]
-IDS = [f"{unit.split()[0]}-{i}" for unit in (RIPPLE, AND) for i in range(len(SHAPES))]
+KINDS = [(make, unit) for make in (xnor_by, sign_by) for unit in (RIPPLE, AND)]
+CASES = [make(unit, *shape) for make, unit in KINDS for shape in SHAPES]
+IDS = [f"{m.__name__}-{unit.split()[0]}-{i}" for m, unit in KINDS for i in range(len(SHAPES))]
 INDICES = pytest.mark.parametrize("index", range(len(CASES)), ids=IDS)
 
 
-@pytest.fixture(scope="module", params=["twin", "primitives"])
+@pytest.fixture(scope="module", params=["twin", pytest.param("primitives", marks=pytest.mark.slow)])
 def bench(bench_cache: Path, request: pytest.FixtureRequest) -> Bench:
     duts = [Dut.of_layer(*case) for case in CASES]
     return Bench.build(duts, bench_cache, structural=request.param == "primitives")
