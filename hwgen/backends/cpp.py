@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
-import re
 import tempfile
+import time
 import zlib
+from dataclasses import asdict
 from pathlib import Path
 
-from hwgen.backends.software import (
-    Step,
-    Variable,
-    npy,
-    plain,
-    read_dump,
-    read_npy,
-    steps,
-    variables,
-)
+from hwgen.backends.cpp_library import Library
+from hwgen.backends.software import Step, Variable, plain, steps, variables
 from hwgen.engine import EngineRun
-from hwgen.errors import ToolError
-from hwgen.files import Files, require_writable, sha256, write_bytes
-from hwgen.quant import IntArray, IntType, QuantGraph
+from hwgen.errors import UserInputError
+from hwgen.files import Files, require_writable, sha256, to_json, write_bytes
+from hwgen.layers import TopK
+from hwgen.quant import IntArray, IntType, QuantGraph, Scaling
 from hwgen.render import render, static
 from hwgen.run import run_tool
 
 FLAGS = ("-std=c++17", "-O3", "-pthread")  # no -march: it chooses instructions when it runs
 
-PROGRAM, LIBRARY = "cppsim", "libcppsim.so"
+PROGRAM, _MEANING = "cppsim", "meaning.json"
 _ALWAYS = (
     *("main.cpp", "npy.hpp", "network.cpp", "cppsim.h", "params.hpp", "CMakeLists.txt"),
     *("tensor.hpp", "simd.hpp"),
@@ -41,7 +37,6 @@ _USES = {  # headers beside a kind's own
 _SOURCES = (".cpp", ".hpp", ".h")
 _SHARED = frozenset({"fork"})  # kinds whose outputs lie where their input does
 _RESULTS = {"window": "window_output"}  # kinds whose output is no Tensor: what says its type
-_SPEED = re.compile(r"images (\d+)  seconds ([\d.]+)  images/s ([\d.]+)")
 
 
 def emit(graph: QuantGraph) -> Files:
@@ -70,62 +65,73 @@ def emit(graph: QuantGraph) -> Files:
     }
     headers = {f"{name}.hpp" for name in functions}.union(*(_USES.get(f, ()) for f in functions))
     content = {name: static(f"cpp/{name}") for name in sorted({*_ALWAYS, *headers})}
-    return Files(
-        {**content, "model.hpp": render("cpp/model.hpp.j2", context), "params.bin": bytes(params)}
-    )
+    meaning = {"scaling": asdict(graph.scaling), "classes": isinstance(graph.layers[-1], TopK)}
+    content |= {"model.hpp": render("cpp/model.hpp.j2", context), _MEANING: to_json(meaning)}
+    return Files({**content, "params.bin": bytes(params)})
 
 
-def build(folder: Path, log: Path, flags: tuple[str, ...] = FLAGS) -> None:
+def read_meaning(folder: Path) -> tuple[Scaling, bool]:
+    """What the integers of a folder's network stand for, and whether they are places of top-k."""
+    try:
+        meaning = json.loads((folder / _MEANING).read_bytes())
+        return Scaling.parse(meaning["scaling"]), bool(meaning["classes"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserInputError(
+            f"{folder} holds no cppsim (no readable {_MEANING}); run hwgen build again"
+        ) from error
+
+
+def build(folder: Path, log: Path, flags: tuple[str, ...] = FLAGS) -> Path:
     """Compile the library and the program, unless they are of these sources already.
 
-    Both are made aside and put in place whole, so several processes may build one folder.
+    Returns the library, whose name tells its sources: a process that has loaded an earlier one
+    would be given that again under the same name. Both are made aside and put in place whole, so
+    several processes may build one folder.
     """
     digest = _digest(folder, flags)
-    products, stamp = (LIBRARY, PROGRAM), folder / "cppsim.digest"
-    done = all((folder / name).is_file() for name in products)
-    if done and stamp.is_file() and stamp.read_bytes() == digest:
-        return
+    library, program = folder / f"libcppsim-{digest[:16]}.so", folder / PROGRAM
+    stamp = folder / "cppsim.digest"
+    done = library.is_file() and program.is_file() and stamp.is_file()
+    if done and stamp.read_text() == f"{digest}\n":
+        return library
     require_writable(folder)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".build-") as name:
-        library, program = (Path(name).resolve() / product for product in products)
-        command = ["g++", *flags, "-shared", "-fPIC", f"-Wl,-soname,{LIBRARY}"]
-        command += ["-o", library, "network.cpp"]
-        run_tool(command, cwd=folder, log=log, expect=[library])
-        command = ["g++", *flags, "-o", program, "main.cpp", library, "-Wl,-rpath,$ORIGIN"]
-        run_tool(command, cwd=folder, log=log, expect=[program])
-        stamp.unlink(missing_ok=True)
-        for made in (library, program):
-            made.replace(folder / made.name)
-    write_bytes(stamp, digest)
+        made = [Path(name).resolve() / path.name for path in (library, program)]
+        command = ["g++", *flags, "-shared", "-fPIC", f"-Wl,-soname,{library.name}"]
+        command += ["-o", str(made[0]), "network.cpp"]
+        run_tool(command, cwd=folder, log=log, expect=made[:1])
+        command = ["g++", *flags, "-o", str(made[1]), "main.cpp", str(made[0])]
+        run_tool([*command, "-Wl,-rpath,$ORIGIN"], cwd=folder, log=log, expect=made[1:])
+        for path in made:
+            path.replace(folder / path.name)
+    write_bytes(stamp, f"{digest}\n".encode())
+    for other in folder.glob("libcppsim-*.so"):
+        if other.name != library.name:
+            other.unlink(missing_ok=True)
+    return library
 
 
-def run(folder: Path, graph: QuantGraph, frames: IntArray, *, keep: bool = False) -> EngineRun:
-    """Run the compiled program on integer frames (N, H, W, C)."""
-    binary = folder.resolve() / PROGRAM
-    if not binary.is_file():
-        raise ToolError(f"{binary} is not built yet; build cppsim first")
-    with tempfile.TemporaryDirectory(prefix="hwgen-") as name:
-        source, result, dump = (Path(name) / part for part in ("in.npy", "out.npy", "dump"))
-        source.write_bytes(npy(frames))
-        command: list[str | Path] = [binary, source, result]
-        command += ["--dump", dump] if keep else []
-        text = run_tool(command, cwd=folder, log=folder / "run.log", expect=[result])
-        speed = _SPEED.search(text)
-        if speed is None:
-            raise ToolError(f"{binary} printed no images/s; log: {folder / 'run.log'}")
-        return EngineRun(
-            read_npy(result),
-            float(speed[2]),
-            read_dump(graph, dump) if keep else {},
-            {"images_per_second": float(speed[3])},
-        )
+def run(path: Path, graph: QuantGraph, frames: IntArray, *, keep: bool = False) -> EngineRun:
+    """Run integer frames (N, H, W, C) in the library that ``build`` made."""
+    library = Library.open(path)
+    output = library.outputs(len(frames))
+    start = time.perf_counter()
+    dump = library.run(frames, output, threads=len(os.sched_getaffinity(0)), record=keep)
+    seconds = time.perf_counter() - start
+    names = dump_names(graph) if keep else {}
+    return EngineRun(output, seconds, {name: dump[file] for name, file in names.items()})
 
 
-def _digest(folder: Path, flags: tuple[str, ...]) -> bytes:
+def dump_names(graph: QuantGraph) -> dict[str, str]:
+    """What the program and the library call every tensor."""
+    return {name: variable.file for name, variable in variables(graph).items()}
+
+
+def _digest(folder: Path, flags: tuple[str, ...]) -> str:
     """What the binaries depend on: sources, flags and the kind of machine."""
     sources = {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix in _SOURCES}
     how = " ".join((*flags, platform.machine()))
-    return f"{Files(sources).digest()} {sha256(how.encode())}\n".encode()
+    return sha256(f"{Files(sources).digest()} {how}".encode())
 
 
 def _variables(graph: QuantGraph, calls: tuple[Step, ...]) -> dict[str, dict[str, str]]:

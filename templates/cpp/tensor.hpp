@@ -130,14 +130,15 @@ struct Tensor : Shape<Type, kH, kW, kC> {
     // Writes a pixel: channel c becomes value(c).
     template <class F>
     void store(size_t pixel, F&& value) const {
-        if constexpr (packed) std::memset(data + pixel * stride, 0, stride * sizeof(Unit));
         store_part(pixel, 0, kC, value);
     }
 
-    // Writes `count` channels from `first` on: channel first + i becomes value(i).
+    // Writes `count` channels from `first` on: channel first + i becomes value(i). The part that
+    // begins with channel 0 comes first, since it clears the bits behind the last channel.
     template <class F>
     void store_part(size_t pixel, size_t first, size_t count, F&& value) const {
         if constexpr (packed) {
+            if (first == 0) std::memset(data + pixel * stride, 0, stride * sizeof(Unit));
             for (size_t i = 0; i < count; ++i) {
                 Word& word = data[pixel * stride + (first + i) / kWordBits];
                 const size_t bit = (first + i) % kWordBits;
