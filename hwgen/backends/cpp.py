@@ -100,8 +100,9 @@ def build(folder: Path, log: Path, flags: tuple[str, ...] = FLAGS) -> Path:
         command = ["g++", *flags, "-shared", "-fPIC", f"-Wl,-soname,{library.name}"]
         command += ["-o", str(made[0]), "network.cpp"]
         run_tool(command, cwd=folder, log=log, expect=made[:1])
-        command = ["g++", *flags, "-o", str(made[1]), "main.cpp", str(made[0])]
-        run_tool([*command, "-Wl,-rpath,$ORIGIN"], cwd=folder, log=log, expect=made[1:])
+        command = ["g++", *flags, "-O1", "-Wl,-rpath,$ORIGIN"]  # the program only reads and writes
+        command += ["-o", str(made[1]), "main.cpp", str(made[0])]
+        run_tool(command, cwd=folder, log=log, expect=made[1:])
         for path in made:
             path.replace(folder / path.name)
     write_bytes(stamp, f"{digest}\n".encode())

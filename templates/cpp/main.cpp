@@ -93,7 +93,8 @@ struct Images {
     std::vector<char> bytes;
 };
 
-template <class T>
+// Read as T, kept as U.
+template <class T, class U>
 Images load(const std::string& path, const CppsimTensor& input) {
     const npy::Array<T> images = npy::load<T>(path);
     const npy::Shape& shape = images.shape;
@@ -101,24 +102,27 @@ Images load(const std::string& path, const CppsimTensor& input) {
         throw npy::Error(path + " has shape " + npy::text(shape) + ", the network reads (N, " +
                          std::to_string(input.height) + ", " + std::to_string(input.width) + ", " +
                          std::to_string(input.channels) + ")");
-    for (const T value : images.values)
+    std::vector<char> bytes(images.values.size() * sizeof(U));
+    char* to = bytes.data();
+    for (const T value : images.values) {
         if (value < input.lo || value > input.hi)
             throw npy::Error(path + " holds " + std::to_string(value) + ", outside [" +
                              std::to_string(input.lo) + ", " + std::to_string(input.hi) + "]");
-    std::vector<char> bytes(images.values.size() * sizeof(T));
-    if (!bytes.empty()) std::memcpy(bytes.data(), images.values.data(), bytes.size());
+        const U kept = static_cast<U>(value);
+        std::memcpy(to, &kept, sizeof(U));
+        to += sizeof(U);
+    }
     return {shape[0], std::move(bytes)};
 }
 
 Images load_images(const std::string& path, const CppsimTensor& input) {
-    switch (input.lo < 0 ? -input.bytes : input.bytes) {
-        case -1: return load<std::int8_t>(path, input);
-        case -2: return load<std::int16_t>(path, input);
-        case -4: return load<std::int32_t>(path, input);
-        case 1: return load<std::uint8_t>(path, input);
-        case 2: return load<std::uint16_t>(path, input);
-        case 4: return load<std::uint32_t>(path, input);
-        default: return load<int64_t>(path, input);
+    switch (input.bytes) {
+        case 1:
+            return input.lo < 0 ? load<std::int8_t, std::int8_t>(path, input)
+                                : load<std::uint8_t, std::uint8_t>(path, input);
+        case 2: return load<int64_t, std::int16_t>(path, input);
+        case 4: return load<int64_t, std::int32_t>(path, input);
+        default: return load<int64_t, int64_t>(path, input);
     }
 }
 
