@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from hwgen.journal import Journal
 from hwgen.layers.base import Folding
 from hwgen.quant import IntArray, QuantGraph, quantise_input
 from hwgen.saved import DATA, describe_build
+from hwgen.search import Foldings
 
 GENERATED = ("rtl", "reference", "driver", "project", "intermediate_models", "finn")
 EXAMPLES = 4  # frames that the driver carries to try itself
@@ -59,6 +60,8 @@ def build(config: BuildConfig, model: Path) -> Built:
             clock_mhz = config.clock_mhz or board.clock_mhz
             flow, sizing = folding.plan(imported.graph, board, foldings, clock_mhz)
             folding.require_fit(flow.resources, board, "the design")
+            journal.detail("choose folding: other rates")
+            points = folding.trade_off(imported.graph, board, flow.max_cycles)
         with journal.step("FINN dataflow model"):
             models, finn_report, names = _finn(imported, foldings, board)
         with journal.step("generate hardware and software"):
@@ -73,7 +76,7 @@ def build(config: BuildConfig, model: Path) -> Built:
             sweep(folder, GENERATED, keep=files)
             seal(folder, files)
         with journal.step("estimates"):
-            _write_estimates(folder, flow, sizing, finn_report)
+            _write_estimates(folder, flow, sizing, finn_report, points)
         if not own:
             with journal.step("finn build"):
                 _run_finn(folder, files, config, journal)
@@ -97,7 +100,7 @@ def verification_data(images: Path | None, model: Path) -> VerificationData | No
     return load_data(beside) if beside.is_file() else None
 
 
-def choose_foldings(config: BuildConfig, graph: QuantGraph, board: Board) -> folding.Foldings:
+def choose_foldings(config: BuildConfig, graph: QuantGraph, board: Board) -> Foldings:
     """From a file, for a rate, or the fastest that fits."""
     if config.folding is not None:
         if config.fps is not None:
@@ -201,7 +204,11 @@ def _finn(
 
 
 def _write_estimates(
-    folder: Path, flow: Dataflow, sizing: fifo.FifoSizing, finn_report: dict[str, Any]
+    folder: Path,
+    flow: Dataflow,
+    sizing: fifo.FifoSizing,
+    finn_report: dict[str, Any],
+    points: Sequence[folding.Point],
 ) -> None:
     reports = {
         "op_and_param_counts": estimate.op_and_param_counts(flow.graph),
@@ -209,6 +216,7 @@ def _write_estimates(
         "estimate_layer_resources": estimate.estimate_layer_resources(flow),
         "estimate_network_performance": estimate.estimate_network_performance(flow, sizing),
         "fifo_sizing": estimate.fifo_sizing(flow, sizing),
+        "trade_off": estimate.trade_off(points, flow),
         "dataflow": estimate.describe(flow),
         "finn_estimates": finn_report,
     }

@@ -209,13 +209,18 @@ def build(model: Path | None, config: Path | None, **flags: Any) -> None:
 @click.option("--rtlsim", "engines", flag_value="rtlsim", multiple=True, help="Verilator")
 @click.option("--images", type=click.IntRange(1), help="how many images [default: all]")
 @click.option("--input", "input_file", type=FilePath, help=".npy or .npz with other images")
+@click.option("--trace", type=FilePath, help="waves of rtlsim to this .fst or .vcd file")
 def verify(
-    build_dir: Path, engines: tuple[str, ...], images: int | None, input_file: Path | None
+    build_dir: Path,
+    engines: tuple[str, ...],
+    images: int | None,
+    input_file: Path | None,
+    trace: Path | None,
 ) -> None:
     """Prove a build: run its engines (default: all) and compare them bit for bit."""
     from hwgen.commands import verify_build
 
-    verify_build(build_dir, engines, images=images, input_file=input_file)
+    verify_build(build_dir, engines, images=images, input_file=input_file, trace=trace)
 
 
 @cli.command()
@@ -256,7 +261,7 @@ def boards_show(name: str) -> None:
 @cli.command()
 @click.option("--out", type=FilePath, default=Path("build/demo"), show_default=True)
 @click.option("--board", default="pynq-z2", show_default=True)
-@click.option("--synth", is_flag=True, help="synthesise with Yosys too: about two minutes more")
+@click.option("--synth", is_flag=True, help="synthesise with Yosys too: one to two minutes more")
 def demo(out: Path, board: str, synth: bool) -> None:
     """Train, export, build, verify and report, on the bundled handwritten digits."""
     from hwgen.commands import run_demo

@@ -193,13 +193,18 @@ def build_network(config: Path | None, flags: Mapping[str, Any]) -> Path:
 
 
 def verify_build(
-    folder: Path, engines: Sequence[str], *, images: int | None, input_file: Path | None
+    folder: Path,
+    engines: Sequence[str],
+    *,
+    images: int | None,
+    input_file: Path | None,
+    trace: Path | None = None,
 ) -> None:
     """Run engines and show their verdicts."""
     from hwgen.verify import ENGINES, verify
 
     chosen = tuple(name for name in ENGINES if name in engines) or ENGINES
-    verdicts = verify(folder, engines=chosen, images=images, input_file=input_file)
+    verdicts = verify(folder, engines=chosen, images=images, input_file=input_file, trace=trace)
     for name, verdict in verdicts.items():
         console.print(
             f"{name:>10}: {verdict.images} images, {verdict.mismatches} mismatches, "

@@ -6,6 +6,7 @@ Everything follows from the methods of the layers, so a new kind needs no change
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from hwgen import schema
 from hwgen.dataflow import Dataflow, Stage
 from hwgen.fifo import FifoSizing
+from hwgen.folding import Point
 from hwgen.layers.base import Layer, Resources
 from hwgen.quant import IntType, QuantGraph, Tensor
 
@@ -121,6 +123,22 @@ def fifo_sizing(dataflow: Dataflow, sizing: FifoSizing) -> Json:
         frame_bits=sizing.frame_bits,
         latency_cycles=sizing.latency_cycles,
     ).model_dump(mode="json")
+
+
+def trade_off(points: Sequence[Point], dataflow: Dataflow) -> Json:
+    """Designs of least area at rates around that of ``dataflow``."""
+    hertz = dataflow.clock_mhz * 1e6
+    rows = tuple(
+        schema.Point(
+            cycles=point.cycles,
+            fps=hertz / point.cycles,
+            fits=point.fits,
+            taken=point.cycles == dataflow.max_cycles,
+            **_used(point.cost).model_dump(),
+        )
+        for point in points
+    )
+    return schema.TradeOff(points=rows).model_dump(mode="json")
 
 
 def describe(dataflow: Dataflow) -> Json:

@@ -34,6 +34,7 @@ class Reports:
     resources: schema.LayerResources
     performance: schema.NetworkPerformance
     fifos: schema.FifoSizing
+    trade_off: schema.TradeOff | None
     rtlsim: schema.RtlsimPerformance | None
     synth: schema.SynthResources | None
     verification: schema.Verification | None

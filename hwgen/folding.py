@@ -4,120 +4,74 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from hwgen import fifo
 from hwgen.board import Board
-from hwgen.dataflow import Dataflow, Stream, build_dataflow
+from hwgen.dataflow import Dataflow, build_dataflow
 from hwgen.errors import FoldingError, ResourceError, UserInputError
 from hwgen.layers.base import Folding, Layer, Resources
-from hwgen.layers.width_converter import WidthConverter
-from hwgen.quant import QuantGraph, Tensor
+from hwgen.quant import QuantGraph
+from hwgen.search import Foldings, Search, vector
 
-Foldings = dict[str, Folding]
-
-
-def weight(cost: Resources, board: Board) -> float:
-    """Area as the share of the board's resources, summed over their kinds."""
-    r = board.resources
-    return (
-        cost.lut / r.LUT
-        + 0.25 * cost.ff / r.FF
-        + cost.bram36 / max(r.BRAM36, 1)
-        + cost.dsp / max(r.DSP, 1)
-    )
-
-
-def link(tensor: Tensor, have: int, want: int) -> Resources:
-    """Cost of joining a writer of ``have`` lanes to a reader of ``want``: converters and FIFOs."""
-    chain = WidthConverter.chain("link", tensor, have, want)
-    widths = [*(converter.in_lanes for converter in chain), want]
-    parts = [converter.resources(Folding()) for converter in chain]
-    parts += [Stream(tensor, "", 0, "", 0, lanes).resources for lanes in widths]
-    return sum(parts, Resources())
-
-
-class _Search:
-    """Foldings of least area for a number of cycles, links between layers included."""
-
-    def __init__(self, graph: QuantGraph, board: Board) -> None:
-        self.graph, self.board = graph, board
-        self.options = {
-            layer.name: sorted(
-                (layer.cycles(f), weight(layer.resources(f), board), f.pe, f.simd)
-                for f in layer.foldings()
-            )
-            for layer in graph.layers
-        }
-        self.writers = {t.name: layer for layer in graph.layers for t in layer.outputs}
-        self.readers = {t.name: layer for layer in graph.layers for t in layer.inputs}
-
-    def rates(self) -> list[int]:
-        """Cycles a frame that a design can take: from its slowest layer's best upwards."""
-        floor = max(found[0][0] for found in self.options.values())
-        return sorted({o[0] for found in self.options.values() for o in found if o[0] >= floor})
-
-    def least(self, max_cycles: int) -> Foldings:
-        """Start from each layer's own best; then no change of one layer makes the design smaller.
-
-        Raises ``FoldingError`` that names a layer which cannot keep up.
-        """
-        chosen: Foldings = {}
-        for layer in self.graph.layers:
-            fitting = [o for o in self.options[layer.name] if o[0] <= max_cycles]
-            if not fitting:
-                raise FoldingError(
-                    f"layer {layer.name} takes at least {self.options[layer.name][0][0]} cycles "
-                    f"a frame, more than the {max_cycles} that the rate allows; "
-                    "lower --fps or raise --clock-mhz"
-                )
-            _, _, pe, simd = min(fitting, key=lambda o: (o[1], o[2], o[3]))
-            chosen[layer.name] = Folding(pe, simd)
-        while self._improve(chosen, max_cycles):
-            pass
-        return chosen
-
-    def _improve(self, chosen: Foldings, max_cycles: int) -> bool:
-        """Give every layer in turn what costs least beside its neighbours; whether any changed."""
-        changed = False
-        for layer in self.graph.layers:
-            best, found = self._area(layer, chosen[layer.name], chosen), chosen[layer.name]
-            for cycles, own, pe, simd in self.options[layer.name]:
-                if cycles <= max_cycles and own < best:
-                    area = self._area(layer, Folding(pe, simd), chosen)
-                    if area < best - 1e-12:
-                        best, found = area, Folding(pe, simd)
-            changed |= found != chosen[layer.name]
-            chosen[layer.name] = found
-        return changed
-
-    def _area(self, layer: Layer, folding: Folding, chosen: Foldings) -> float:
-        """The layer's area with its links to its neighbours as they are."""
-        before, behind = layer.lanes(folding)
-        cost = layer.resources(folding)
-        for tensor in layer.inputs:
-            if tensor.name in self.writers:
-                writer = self.writers[tensor.name]
-                cost += link(tensor, writer.lanes(chosen[writer.name])[1], before)
-        for tensor in layer.outputs:
-            if tensor.name in self.readers:
-                reader = self.readers[tensor.name]
-                cost += link(tensor, behind, reader.lanes(chosen[reader.name])[0])
-        return weight(cost, self.board)
+ROUNDS = 4  # of folding again around the FIFOs that the last folding turned out to need
+STEPS = 12  # of the trade-off between rate and resources
 
 
 def smallest(graph: QuantGraph, board: Board) -> Foldings:
     """The least area of all, at whatever rate."""
-    search = _Search(graph, board)
-    return search.least(search.rates()[-1])
+    search = Search(graph, board)
+    return _unlimited(search, search.rates[-1])
 
 
 def for_rate(graph: QuantGraph, board: Board, max_cycles: int) -> Foldings:
     """The least area that keeps every layer within ``max_cycles`` cycles a frame.
 
-    Least as far as changing one layer at a time can tell, width converters and FIFOs included.
+    Least of all legal foldings, by the estimate, width converters and FIFOs included; on the
+    board's budget where that is possible, which it may be with a little more area in all.
     """
-    return _Search(graph, board).least(max_cycles)
+    search = Search(graph, board)
+    found = _fitting(search, board, max_cycles)
+    return found[0] if isinstance(found, tuple) else _unlimited(search, max_cycles)
+
+
+def _unlimited(search: Search, max_cycles: int) -> Foldings:
+    found = search.least(max_cycles)
+    assert found is not None  # the slowest folding of every layer is a solution
+    return found.foldings
+
+
+def _fitting(
+    search: Search, board: Board, max_cycles: int, clock_mhz: float | None = None
+) -> tuple[Foldings, Dataflow] | list[str]:
+    """Foldings of least area that fit ``board`` at a rate, and their design; or what is short.
+
+    What the program does not know, FIFO depths and the edges, is measured on its solution, taken
+    off the budget, and the program solved again.
+    """
+    budget = vector(board.budget())
+    beyond = np.zeros_like(budget)
+    short: list[str] = []
+    for _ in range(ROUNDS):
+        found = search.least(max_cycles, budget - beyond)
+        if found is None:
+            return short or shortfalls(_total(search, max_cycles), board) or ["all together"]
+        flow, _ = plan(search.graph, board, found.foldings, clock_mhz or board.clock_mhz)
+        short = shortfalls(flow.resources, board)
+        if not short:
+            return found.foldings, flow
+        beyond = np.maximum(beyond, vector(flow.resources) - found.cost)
+    return short
+
+
+def _total(search: Search, max_cycles: int) -> Resources:
+    """What the least area takes without any limit."""
+    found = search.least(max_cycles)
+    assert found is not None
+    return Resources(*(float(x) for x in found.cost))
 
 
 def plan(
@@ -141,34 +95,53 @@ def shortfalls(cost: Resources, board: Board) -> list[str]:
 
 
 def fastest(graph: QuantGraph, board: Board) -> Foldings:
-    """The least initiation interval whose estimated cost fits the board.
+    """The least initiation interval that fits the board, by the estimate; of these the least area.
 
     Raises ``ResourceError`` that names what is short, and by how much, if none does.
     """
-    search = _Search(graph, board)
-    rates = search.rates()
-
-    def problems(rate: int) -> list[str]:
-        chosen = search.least(rate)
-        layers = (layer.resources(chosen[layer.name]) for layer in graph.layers)
-        if found := shortfalls(sum(layers, Resources()), board):
-            return found  # without FIFOs already, whose analysis takes long where cycles are many
-        flow, _ = plan(graph, board, chosen, board.clock_mhz)
-        return shortfalls(flow.resources, board)
-
-    low, high = 0, len(rates) - 1
-    if found := problems(rates[high]):
+    search = Search(graph, board)
+    rates = search.rates
+    best = _fitting(search, board, rates[-1])
+    if isinstance(best, list):
         raise ResourceError(
-            f"the network does not fit {board.name} even fully folded: {', '.join(found)}; "
+            f"the network does not fit {board.name} even fully folded: {', '.join(best)}; "
             "a narrower network, fewer residual bits or a larger board would help"
         )
-    while low < high:  # more cycles never cost more area, so the first that fits is the best
+    low, high = 0, len(rates) - 1
+    while low < high:  # what fits in fewer cycles fits in more, so the first that fits is the best
         middle = (low + high) // 2
-        if problems(rates[middle]):
+        found = _fitting(search, board, rates[middle])
+        if isinstance(found, list):
             low = middle + 1
         else:
-            high = middle
-    return search.least(rates[high])
+            high, best = middle, found
+    return best[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A design of least area for its rate."""
+
+    cycles: int
+    cost: Resources
+    fits: bool
+
+
+def trade_off(graph: QuantGraph, board: Board, cycles: int) -> list[Point]:
+    """Designs of least area from the fastest possible to an eighth of the rate of ``cycles``.
+
+    Costs are those of layers, converters and FIFOs of least depth, without the edges.
+    """
+    search = Search(graph, board)
+    targets = np.geomspace(search.rates[0], max(8 * cycles, search.rates[0]), STEPS)
+    rates = {max(r for r in search.rates if r <= target * (1 + 1e-9)) for target in targets}
+    points: dict[int, Point] = {}
+    for rate in sorted({*rates, cycles} & set(search.rates)):
+        found = search.least(rate, vector(board.budget())) or search.least(rate)
+        assert found is not None
+        cost = Resources(*(float(x) for x in found.cost))
+        points[rate] = Point(rate, cost, not shortfalls(cost, board))
+    return list(points.values())
 
 
 def require_fit(cost: Resources, board: Board, what: str) -> None:

@@ -19,6 +19,7 @@ from hwgen.page_parts import (
     fifo_rows,
     layer_rows,
     total,
+    trade_off_rows,
     unit_rows,
 )
 
@@ -57,6 +58,7 @@ def context(r: Reports) -> dict[str, object]:
         "finn": bool(r.finn),
         "engines": _engines(r),
         "finn_build": r.finn_build,
+        "trade_off": trade_off_rows(r),
         "counts": count_rows(r),
         "ops": number(r.counts.ops),
         "fifos": fifo_rows(r),

@@ -151,6 +151,22 @@ def total(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
     return found
 
 
+def trade_off_rows(r: Reports) -> list[dict[str, object]]:
+    """One row a rate."""
+    if r.trade_off is None:
+        return []
+    return [
+        {
+            "fps": number(point.fps),
+            "cycles": number(point.cycles),
+            "amounts": _amounts(point),
+            "fits": point.fits,
+            "taken": point.taken,
+        }
+        for point in r.trade_off.points
+    ]
+
+
 def count_rows(r: Reports) -> list[dict[str, str]]:
     """Work and constants of the layers that have any, and the total."""
     layers = r.counts.layers
@@ -163,12 +179,14 @@ def count_rows(r: Reports) -> list[dict[str, str]]:
 
 def fifo_rows(r: Reports) -> dict[str, object]:
     """The largest first; past the first few they fold away."""
+    held = r.rtlsim.most_held if r.rtlsim else {}
     rows = [
         {
             "source": f.source,
             "sink": f.sink,
             "width": number(f.width),
             "depth": number(f.depth),
+            "held": number(held[f.name]) if f.name in held else "",
             "bits": number(f.width * f.depth),
             "share": percent(f.depth / f.beats) if f.beats else "–",
         }
@@ -177,6 +195,7 @@ def fifo_rows(r: Reports) -> dict[str, object]:
     return {
         "parts": [rows[:FIFOS_SHOWN], rows[FIFOS_SHOWN:]],
         "more": len(rows) - FIFOS_SHOWN,
+        "measured": bool(held),
         "bits": number(r.fifos.bits),
         "frame_bits": number(r.fifos.frame_bits),
         "share": percent(r.fifos.bits / r.fifos.frame_bits) if r.fifos.frame_bits else "–",

@@ -46,6 +46,7 @@ def read(folder: Path) -> Reports:
             where / "estimate_network_performance.json", schema.NetworkPerformance
         ),
         fifos=_required(where / "fifo_sizing.json", schema.FifoSizing),
+        trade_off=_optional(where / "trade_off.json", schema.TradeOff),
         rtlsim=_optional(where / "rtlsim_performance.json", schema.RtlsimPerformance),
         synth=_optional(where / "synth_resources.json", schema.SynthResources),
         verification=_optional(where / "verification.json", schema.Verification),

@@ -99,13 +99,32 @@ class FifoSizing(_Record):
     latency_cycles: Count
 
 
+class Point(Used):
+    """A design of least area at a rate, and whether it fits the board; ``taken``: this build's."""
+
+    cycles: Annotated[int, Field(gt=0)]
+    fps: Amount
+    fits: bool
+    taken: bool = False
+
+
+class TradeOff(_Record):
+    """trade_off.json: the least area at several rates, fastest first, without the AXI edges."""
+
+    points: tuple[Point, ...]
+
+
 class RtlsimPerformance(_Record):
-    """rtlsim_performance.json: what the simulation measured."""
+    """rtlsim_performance.json: what the simulation measured.
+
+    ``most_held``: by FIFO, the most beats that it held at full speed.
+    """
 
     cycles_per_frame: Amount | None = None
     latency_cycles: Amount | None = None
     simulated_cycles_per_second: Amount | None = None
     model_cycles_per_frame: Amount | None = None
+    most_held: dict[str, Count] = {}
 
 
 class SynthResources(Used):

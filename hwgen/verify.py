@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from hwgen.quant import IntArray, QuantGraph, quantise_input
 from hwgen.saved import DATA, MODEL, engine_of, load_build, read_json
 
 LAYERWISE = 3  # frames on which every layer's output is compared, not the network's alone
+TRACED = 2  # frames in a waveform, unless told otherwise: one fills the pipeline, one follows
 STALLED = 4  # frames that rtlsim also runs under random idle and back-pressure
 FINN_IMAGES = 32  # FINN executes node by node in Python, too slowly for whole test sets
 ENGINES = ("finn", "reference", "cppsim", "rtlsim")
@@ -57,21 +59,26 @@ def verify(
     engines: tuple[str, ...] = ENGINES,
     images: int | None = None,
     input_file: Path | None = None,
+    trace: Path | None = None,
 ) -> dict[str, Verdict]:
     """Build and run engines on the build's images, or on ``input_file``; write the reports.
 
     The outputs of all images are compared, and every layer's on the first few. Raises
     ``MismatchError`` naming the first differing layer, channel and pixel of the first engine that
     differs; the reports are written before, and that place's tensors to
-    verification_output/first_mismatch.
+    verification_output/first_mismatch. ``trace`` (.fst or .vcd) gets the waves of rtlsim on
+    ``images`` frames, or two.
     """
     flow, _ = load_build(folder)
     engines = _available(folder, engines)
+    if trace is not None:
+        _require_waves(trace, engines)
     require_writable(folder / "report")
     data = load_data(input_file or folder / DATA)
     frames = quantise_input(flow.graph, data.images[:images])
     log = folder / "verification_output" / "verify.log"
-    journal = Journal(log, 1 + 2 * len(engines), title=f"verify {folder}")
+    steps = 1 + 2 * len(engines) + (trace is not None)
+    journal = Journal(log, steps, title=f"verify {folder}")
     mismatch.clear(log.parent)
     verdicts: dict[str, Verdict] = {}
     places: dict[str, Mismatch] = {}
@@ -95,6 +102,9 @@ def verify(
                     verdicts[name], place = _failed(flow, run, frames, error)
                 if place is not None:
                     places[name] = place
+        if trace is not None:
+            with journal.step(f"trace to {trace}"):
+                _trace(folder, flow, frames[: images or TRACED], trace)
     for name, place in list(places.items())[:1]:
         mismatch.save(log.parent, flow.graph, name, place)
     write_json(folder / "report" / "verification.json", _merged(folder, verdicts))
@@ -142,6 +152,25 @@ def _prepare(name: str, folder: Path, flow: Dataflow) -> Run:
     return _RtlRun(folder, flow)
 
 
+def _require_waves(trace: Path, engines: tuple[str, ...]) -> None:
+    """Refuse a trace that cannot be made, before anything runs."""
+    if trace.suffix not in rtlsim.WAVES:
+        raise UserInputError(
+            f"--trace {trace}: the file's ending says its format, {' or '.join(rtlsim.WAVES)}"
+        )
+    if "rtlsim" not in engines:
+        raise UserInputError("--trace records the simulated hardware; add --rtlsim")
+    require_writable(trace.parent)
+
+
+def _trace(folder: Path, flow: Dataflow, frames: IntArray, trace: Path) -> None:
+    """Write the waves of a run whose verdict is known already."""
+    where = folder / "rtlsim"
+    rtlsim.build(folder / "rtl", where, where / "build_trace.log", trace.suffix)
+    with suppress(MismatchError):
+        rtlsim.run(where, flow, frames, trace=trace)
+
+
 @dataclass(frozen=True, slots=True)
 class _RtlRun:
     """rtlsim: full speed for the measurement, and once more under idle and back-pressure."""
@@ -159,12 +188,18 @@ class _RtlRun:
         slow = rtlsim.run(where, self.flow, some, seed=1, idle=0.3, stall=0.3)
         if not np.array_equal(fast.output[: len(some)], slow.output):
             raise MismatchError("rtlsim: outputs depend on idle cycles and back-pressure")
-        stats = dict(fast.stats)
+        held = rtlsim.most_held(self.flow, fast.stats)
+        stats = {k: v for k, v in fast.stats.items() if not k.startswith(rtlsim.MOST_HELD)}
         model = self.flow.max_cycles
         measured = stats.get("cycles_per_frame")
         write_json(
             self.folder / "report" / "rtlsim_performance.json",
-            {**stats, "model_cycles_per_frame": model, "clock_mhz": self.flow.clock_mhz},
+            {
+                **stats,
+                "model_cycles_per_frame": model,
+                "clock_mhz": self.flow.clock_mhz,
+                "most_held": held,
+            },
         )
         if len(frames) >= STALLED and measured != model:
             raise MismatchError(

@@ -19,7 +19,7 @@ from training.quiet import quiet
 
 with quiet():  # Brevitas warns as it is imported
     from brevitas.export import export_qonnx
-    from brevitas.nn import QuantConv2d, QuantIdentity, QuantLinear, QuantReLU
+    from brevitas.nn import QuantConv2d, QuantIdentity, QuantLinear, QuantReLU, TruncAvgPool2d
     from brevitas.quant import (
         Int8ActPerTensorFixedPoint,
         Int8ActPerTensorFloat,
@@ -181,6 +181,27 @@ class ResNet(nn.Module):
         return self.classifier(nn.functional.adaptive_avg_pool2d(x, 1).flatten(1))
 
 
+class Truncating(nn.Module):
+    """Average pools whose sums are cut to fewer bits, one rounding down and one to nearest."""
+
+    def __init__(self, bits: int = 4, width: int = 6) -> None:
+        super().__init__()
+        w = {"weight_bit_width": bits, "bias": False}
+        kept = {"bit_width": bits, "return_quant_tensor": True}
+        self.features = nn.Sequential(
+            QuantIdentity(bit_width=8, act_quant=Int8ActPerTensorFloat),
+            *(QuantConv2d(3, width, 3, padding=1, **w), nn.BatchNorm2d(width), QuantReLU(**kept)),
+            TruncAvgPool2d(kernel_size=2, float_to_int_impl_type="floor", **kept),
+            *(QuantConv2d(width, width, 3, **w), nn.BatchNorm2d(width)),
+            QuantIdentity(act_quant=Int8ActPerTensorFloat, **kept),
+            TruncAvgPool2d(kernel_size=3, float_to_int_impl_type="round", **kept),
+        )
+        self.classifier = QuantLinear(width, 10, bias=True, weight_bit_width=8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.features(x).flatten(1))
+
+
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
     "CNV-W1A1": (lambda: Cnv(1, 1), (3, 32, 32)),
     "CNV-W1A2": (lambda: Cnv(1, 2), (3, 32, 32)),
@@ -192,6 +213,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
     "LFC-W1A2": (lambda: Mlp(1, 2, 1024), (1, 28, 28)),
     "MobileNet-W4A4": (MobileNet, (3, 16, 16)),
     "ResNet-W2A2": (ResNet, (3, 16, 16)),
+    "Truncating-W4A4": (Truncating, (3, 10, 10)),
 }
 
 

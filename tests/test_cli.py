@@ -75,7 +75,7 @@ def test_build_leaves_everything_it_promises(built: Path) -> None:
         intermediate_models/dataflow.onnx
         report/op_and_param_counts.json report/estimate_layer_cycles.json
         report/estimate_layer_resources.json report/estimate_network_performance.json
-        report/fifo_sizing.json report/index.html
+        report/fifo_sizing.json report/trade_off.json report/index.html
         reference/model.py reference/params.npz cppsim/main.cpp rtl/hwgen_top.sv rtl/filelist.f
         rtlsim/main.cpp project/build.tcl driver/driver.py verification_output/data.npz
     """
@@ -340,3 +340,18 @@ def test_a_checkpoint_of_the_authors_becomes_proven_hardware(tmp_path: Path, run
     assert all(v["images"] > 0 and v["mismatches"] == 0 for v in verdicts.values())
     layers = json.loads((folder / "report" / "op_and_param_counts.json").read_text())
     assert "ElementwiseSub" in json.dumps(layers)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--rtlsim", "--trace", "waves.txt"), "the file's ending says its format, .fst or .vcd"),
+        (("--cppsim", "--trace", "waves.vcd"), "records the simulated hardware; add --rtlsim"),
+    ],
+)
+def test_a_trace_that_cannot_be_made_is_refused_before_anything_runs(
+    built: Path, run: Run, words: tuple[str, ...], why: str
+) -> None:
+    status, text = run("verify", built, *words)
+    assert status == 2
+    assert why in " ".join(text.split())

@@ -4,40 +4,126 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hwgen import folding
 from hwgen.board import load_board
 from hwgen.dataflow import build_dataflow
 from hwgen.errors import FoldingError, ResourceError, UserInputError
+from hwgen.layers import Add, Fork, IntMvau, Threshold, XnorMvau
 from hwgen.layers.base import Folding, Resources
-from hwgen.quant import QuantGraph
+from hwgen.quant import IntType, QuantGraph, Scaling, Tensor
+from hwgen.search import Search, vector
 from tests.networks import random_reactnet
 
 BOARD = load_board("pynq-z2")
 
 
-def area(graph: QuantGraph, chosen: dict[str, Folding]) -> float:
-    """The whole design's, FIFOs at their least depth."""
+def weight(cost: Resources) -> float:
+    """Shares of the board."""
+    r = BOARD.resources
+    return cost.lut / r.LUT + cost.ff / (4 * r.FF) + cost.bram36 / r.BRAM36 + cost.dsp / r.DSP
+
+
+def area(graph: QuantGraph, chosen: Mapping[str, Folding]) -> Resources:
+    """The whole design's, FIFOs at their least depth, without the edges."""
     flow = build_dataflow(graph, chosen, bus_bytes=8, clock_mhz=100)
     edges = [s for s in flow.streams if s.source == "axis_in" or s.sink == "axis_out"]
     layers = [s.resources for s in flow.stages if not s.name.startswith("axis")]
     streams = [s.resources for s in flow.streams if s not in edges]
-    return folding.weight(sum([*layers, *streams], Resources()), BOARD)
+    return sum([*layers, *streams], Resources())
 
 
 @pytest.mark.parametrize("max_cycles", [300, 1000, 5000, 10**6])
 def test_no_change_of_one_layer_makes_a_design_for_a_rate_smaller(max_cycles: int) -> None:
     graph = random_reactnet(width=8)
     chosen = folding.for_rate(graph, BOARD, max_cycles)
-    least = area(graph, chosen)
+    least = weight(area(graph, chosen))
     for layer in graph.layers[1:-1]:  # the first and last also meet the bus
         assert layer.cycles(chosen[layer.name]) <= max_cycles
         for other in layer.foldings():
             if layer.cycles(other) <= max_cycles:
-                assert area(graph, {**chosen, layer.name: other}) >= least - 1e-9
+                changed = area(graph, {**chosen, layer.name: other})
+                assert weight(changed) >= least - 1e-9
+
+
+def every_design(graph: QuantGraph, max_cycles: int) -> list[tuple[float, np.ndarray]]:
+    """Weight and cost of all designs within a rate, one by one."""
+    options = [
+        [f for f in layer.foldings() if layer.cycles(f) <= max_cycles] for layer in graph.layers
+    ]
+    names = [layer.name for layer in graph.layers]
+    designs = (dict(zip(names, each, strict=True)) for each in itertools.product(*options))
+    costs = [area(graph, chosen) for chosen in designs]
+    return [(weight(cost), vector(cost)) for cost in costs]
+
+
+def small_branch() -> QuantGraph:
+    """Forks, two products and a sum: a circle that no order of the layers takes apart."""
+    x, bit = IntType(4, signed=True), IntType(1)
+    shape, wide = (2, 2, 2), (2, 2, 4)
+    tensors = [Tensor(n, shape, x) for n in ("x", "a", "b")]
+    signs = [Tensor("s", shape, bit), Tensor("p", wide, IntType(2))]
+    back, y = Tensor("q", shape, x), Tensor("y", shape, IntType(5, signed=True))
+    rng = np.random.default_rng(0)
+    rows, columns = rng.integers(0, 2, (2, 4)), np.array([[1, -1], [1, 0], [-1, 1], [0, -1]])
+    layers = (
+        Fork("fork", (tensors[0],), (tensors[1], tensors[2])),
+        Threshold("sign", (tensors[1],), (signs[0],), np.zeros((2, 1), np.int64), 0),
+        XnorMvau("bits", (signs[0],), (signs[1],), rows),
+        IntMvau("back", (signs[1],), (back,), columns, np.zeros(2, np.int64)),
+        Add("add", (back, tensors[2]), (y,)),
+    )
+    return QuantGraph("circle", tensors[0], y, layers, Scaling(1, 1)).check()
+
+
+@pytest.mark.parametrize("max_cycles", [4, 8, 1000])
+def test_a_design_is_the_smallest_of_all_there_are(max_cycles: int) -> None:
+    graph = small_branch()
+    every = every_design(graph, max_cycles)
+    search = Search(graph, BOARD)
+    found = search.least(max_cycles)
+    assert found is not None
+    assert found.cost == pytest.approx(vector(area(graph, found.foldings)))
+    assert found.cost @ search.weights == pytest.approx(min(w for w, _ in every))
+
+
+def test_under_limits_a_design_is_the_smallest_that_keeps_them_together() -> None:
+    graph = small_branch()
+    every = every_design(graph, 8)
+    search = Search(graph, BOARD)
+    _, free = min(every, key=lambda design: design[0])
+    seen = 0
+    for kind in range(4):
+        tighter = sorted({cost[kind] for _, cost in every if cost[kind] < free[kind]})
+        if not tighter:
+            continue
+        limits = np.full(4, np.inf)
+        limits[kind] = tighter[-1] + 1e-6
+        best = min(w for w, cost in every if (cost <= limits).all())
+        found = search.least(8, np.minimum(limits, 1e6))
+        assert found is not None
+        assert (found.cost <= limits + 1e-4).all()
+        assert found.cost @ search.weights == pytest.approx(best)
+        limits[kind] = tighter[0] - 1  # less than any design takes
+        assert search.least(8, np.minimum(limits, 1e6)) is None
+        seen += 1
+    assert seen
+
+
+def test_the_trade_off_falls_and_holds_the_design_itself() -> None:
+    graph = random_reactnet(width=8)
+    flow, _ = folding.plan(graph, BOARD, folding.fastest(graph, BOARD), 100)
+    points = folding.trade_off(graph, BOARD, flow.max_cycles)
+    assert [p.cycles for p in points] == sorted(p.cycles for p in points)
+    assert flow.max_cycles in [p.cycles for p in points]
+    weights = [weight(p.cost) for p in points if p.fits]
+    assert weights == sorted(weights, reverse=True)
+    assert len(points) > 3
 
 
 def test_schedules_have_as_many_firings_as_the_cycle_model_says() -> None:

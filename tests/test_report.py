@@ -17,12 +17,13 @@ from hwgen.dataflow import Dataflow, build_dataflow
 from hwgen.diagram import BOX_H, draw
 from hwgen.errors import UserInputError
 from hwgen.files import write_bytes, write_json
+from hwgen.folding import Point
 from hwgen.layers.base import Folding, Resources
 from tests.networks import random_reactnet
 
 SECTIONS = (
     *("dataflow", "board", "throughput", "verification", "accuracy"),
-    *("layers", "activations", "operations", "fifos", "times", "configuration"),
+    *("layers", "trade-off", "activations", "operations", "fifos", "times", "configuration"),
 )
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -47,6 +48,10 @@ def build(tmp_path: Path, dataflow: Dataflow) -> Path:
         "estimate_layer_resources": estimate.estimate_layer_resources(flow),
         "estimate_network_performance": estimate.estimate_network_performance(flow, sizing),
         "fifo_sizing": estimate.fifo_sizing(flow, sizing),
+        "trade_off": estimate.trade_off(
+            [Point(flow.max_cycles, Resources(1234, 5), True), Point(9**9, Resources(7), False)],
+            flow,
+        ),
         "dataflow": estimate.describe(flow),
     }
     for name, value in reports.items():
@@ -357,3 +362,16 @@ def test_a_shortcut_runs_above_the_boxes_it_passes(dataflow: Dataflow) -> None:
     for line in shortcuts:
         assert line.skips
         assert line.label_y < boxes[line.edge.source].y
+
+
+def test_rates_and_their_resources_are_a_table_and_older_builds_have_none(
+    build: Path, dataflow: Dataflow
+) -> None:
+    _, outline = page(build)
+    text = " ".join(outline.text["trade-off"].split())
+    assert f"{1e8 / dataflow.max_cycles:,.0f}".replace(",", " ") in text
+    assert "1 234" in text
+    assert "this build" in text
+    assert "does not fit" in text
+    (build / "report" / "trade_off.json").unlink()
+    assert "trade-off" not in page(build)[1].text

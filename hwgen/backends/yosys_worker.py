@@ -1,13 +1,15 @@
-"""Child process of ``backends.yosys``: synthesises one module instance and counts its cells.
+"""Worker process of ``backends.yosys``: synthesises module instances and counts their cells.
 
-``python yosys_worker.py SOURCE...`` runs in a folder that holds ``instance.json`` (module,
-parameters, period_ps) and the memory files, and writes ``cells.json``. Yosys may end the process
-at any time, so it runs apart and ``cells.json`` is its end marker.
+``python yosys_worker.py WORK PID TIMEOUT_S`` takes the folders in WORK one by one, each with a
+``job.json`` (module, parameters, sources, period_ps) and the files it names, and leaves
+``done.json`` in each: its cells or why there are none. Several workers may share WORK. Yosys and
+the cell library are loaded once; a job runs in a fork, because Yosys may end the process any time.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import sys
 from collections import Counter
@@ -15,18 +17,25 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-PID, INSTANCE, CELLS = "pid", "instance.json", "cells.json"
+JOB, DONE, LOG, CLAIM, CELLS = "job.json", "done.json", "log", "claimed", "cells.json"
 ABSORBED = "INV absorbed"  # an inverter that disappears into the LUTs that read it
 IGNORED = ("$scopeinfo",)  # what is left of flattened hierarchy: a note, not a circuit
 
-LIBRARY = (
-    "read_verilog -lib -specify +/xilinx/cells_sim.v",
-    "read_verilog -lib +/xilinx/cells_xtra.v",
+# without the several hundred cells of cells_xtra.v, of which the kernels use none: every pass
+# goes over all modules there are, and with them a small kernel takes three times as long
+LIBRARY = ("read_verilog -lib -specify +/xilinx/cells_sim.v",)
+_SYNTH = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -run"
+COARSE = (
+    # mapped apart from its neighbours, a table of up to 64 words is one LUT a bit; together
+    # with them abc9 takes up to five
+    "setattr -mod -set keep_hierarchy 1 *rom_table",
+    f"{_SYNTH} prepare:map_memory",
 )
+MEMORIES = (f"{_SYNTH} map_memory:map_ffram",)  # a second to read its rules; idle without memories
 
 
-def script(period_ps: int) -> tuple[str, ...]:
-    """What runs on the elaborated module; part of every cache key.
+def fine(period_ps: int) -> tuple[str, ...]:
+    """What runs after the memories are mapped.
 
     -flatten: one netlist for a layer, optimised across its helper modules. -noiopad, -noclkbuf:
     a layer is a part of a design and has no pads and clock buffers of its own. LUT mapping is
@@ -35,12 +44,8 @@ def script(period_ps: int) -> tuple[str, ...]:
     (measured: up to a quarter); here each LUT is one, and area is recovered on every path that
     meets the clock period.
     """
-    synth = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf"
     return (
-        # mapped apart from its neighbours, a table of up to 64 words is one LUT a bit; together
-        # with them abc9 takes up to five
-        "setattr -mod -set keep_hierarchy 1 *rom_table",
-        f"{synth} -run prepare:map_luts",
+        f"{_SYNTH} map_ffram:map_luts",
         "opt_expr -mux_undef -noclkinv",
         f"scratchpad -set abc9.D {period_ps}",
         "scratchpad -set abc9.W 300",  # picoseconds a net takes, as synth_xilinx has it
@@ -53,8 +58,13 @@ def script(period_ps: int) -> tuple[str, ...]:
         "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6",
         "xilinx_dffopt",
         "opt_lut_ins -tech xilinx",
-        f"{synth} -run finalize:check",
+        f"{_SYNTH} finalize:check",
     )
+
+
+def script(period_ps: int) -> tuple[str, ...]:
+    """Everything that decides the netlist; part of every cache key."""
+    return (*LIBRARY, *COARSE, *MEMORIES, *fine(period_ps))
 
 
 WRAPPER = "hwgen_wrapper"
@@ -96,38 +106,74 @@ def _rigid_inputs(cell: Mapping[str, Any]) -> Iterator[int | str]:
 
 
 def synthesise(
-    sources: list[str], module: str, parameters: Mapping[str, str], period_ps: int
+    design: Any, sources: list[str], module: str, parameters: Mapping[str, str], period_ps: int
 ) -> None:
-    """Synthesise into ``netlist.json`` of the current folder."""
+    """Synthesise into ``netlist.json`` of the current folder; ``design`` holds the libraries."""
     from pyosys import libyosys  # noqa: PLC0415  only this process may load it
 
-    design = libyosys.Design()
+    def run(*commands: str) -> None:
+        for command in commands:
+            libyosys.run_pass(command, design)
+
     Path("wrapper.sv").write_text(wrapper(module, parameters))
-    for source in (*sources, "wrapper.sv"):
-        libyosys.run_pass(f'read_verilog -sv -defer "{source}"', design)
-    for command in LIBRARY:
-        libyosys.run_pass(command, design)
-    libyosys.run_pass(f"hierarchy -check -top {WRAPPER}", design)
+    run(*(f'read_verilog -sv -defer "{source}"' for source in (*sources, "wrapper.sv")))
+    run(f"hierarchy -check -top {WRAPPER}")
     (instance,) = design.top_module().selected_cells()
     derived = str(instance.type).removeprefix("\\")
-    libyosys.run_pass(f"hierarchy -check -top {derived}", design)
-    for command in script(period_ps):
-        libyosys.run_pass(command, design)
-    libyosys.run_pass(f"rename {derived} netlist", design)
-    libyosys.run_pass("select netlist", design)
-    libyosys.run_pass("write_json -selected netlist.json", design)
+    run(f"hierarchy -check -top {derived}", *COARSE)
+    run("select t:$mem*")
+    memories = len(design.all_selected_modules())
+    run("select -clear", *(MEMORIES if memories else ()), *fine(period_ps))
+    run(f"rename {derived} netlist", "select netlist", "write_json -selected netlist.json")
 
 
-def main() -> None:
-    """Run in the current folder."""
-    Path(PID).write_text(str(os.getpid()))
-    instance = json.loads(Path(INSTANCE).read_text())
-    synthesise(sys.argv[1:], **instance)
+def _job(folder: Path, design: Any) -> None:
+    """One job, in a process of its own; ``CELLS`` is its end marker."""
+    os.chdir(folder)
+    log = os.open(LOG, os.O_WRONLY | os.O_CREAT)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    synthesise(design, **json.loads(Path(JOB).read_text()))
     netlist = json.loads(Path("netlist.json").read_text())
-    unfinished = Path(f"{CELLS}.part")
-    unfinished.write_text(json.dumps(tally(netlist, "netlist")))
-    unfinished.rename(CELLS)
+    _write(Path(CELLS), tally(netlist, "netlist"))
+
+
+def _write(path: Path, content: object) -> None:
+    """Write in one step."""
+    unfinished = path.with_name(f"{path.name}.part")
+    unfinished.write_text(json.dumps(content))
+    unfinished.rename(path)
+
+
+def main(work: Path, pid: Path, timeout_s: float) -> None:
+    """Do every job in ``work`` that no other worker has claimed."""
+    from pyosys import libyosys  # noqa: PLC0415
+
+    pid.write_text(str(os.getpid()))
+    design = libyosys.Design()
+    for command in LIBRARY:
+        libyosys.run_pass(command, design)
+    fork = multiprocessing.get_context("fork")
+    for folder in sorted(path.parent for path in work.glob(f"*/{JOB}")):
+        try:
+            (folder / CLAIM).mkdir()
+        except FileExistsError:
+            continue
+        child = fork.Process(target=_job, args=(folder, design))
+        child.start()
+        child.join(timeout_s)
+        if child.exitcode is None:
+            child.kill()
+            child.join()
+            outcome: dict[str, object] = {"failure": f"ran past {timeout_s:.0f} s"}
+        elif child.exitcode != 0:
+            outcome = {"failure": f"exit status {child.exitcode}"}
+        elif not (folder / CELLS).is_file():
+            outcome = {"failure": "the process left no cells"}
+        else:
+            outcome = {"cells": json.loads((folder / CELLS).read_text())}
+        _write(folder / DONE, outcome)
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))

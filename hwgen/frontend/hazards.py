@@ -57,6 +57,8 @@ def _close_calls(walk: Walk, node: onnx.NodeProto, made: onnx.NodeProto) -> Iter
     thresholds = walk.emit.constants[made.input[1]].astype(np.int64)
     if stream is None or not stream.pending or thresholds.size > MOST_POINTS:
         return
+    if node.op_type == "Trunc":  # rounds to integers before it cuts them
+        return
     scale = float(np.asarray(walk.constant(node.input[1])).reshape(-1)[0])
     at = thresholds.T
     tie = 0.0 if node.op_type == "BipolarQuant" else 0.5

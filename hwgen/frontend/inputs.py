@@ -95,6 +95,8 @@ class Inputs(Walk):
         """Scale and integers of a quantiser; a binary one has the type of one bit."""
         scale = self.scale_of(node)
         zero, bits = self.parameters(node)
+        if node.op_type == "Trunc" and (zero or bits == 1):
+            raise fail(node, "with a zero point, or to 1 bit, it is not supported; use a Quant")
         attributes = attributes_of(node)
         signed, narrow = bool(attributes.get("signed", 1)), bool(attributes.get("narrow"))
         if node.op_type == "BipolarQuant" or (bits == 1 and signed):
@@ -109,8 +111,8 @@ class Inputs(Walk):
         return Target(scale, whole if not zero else IntType.holding(lo, hi), zero, lo, hi, rounding)
 
     def scale_of(self, node: onnx.NodeProto) -> NDArray[np.float32]:
-        """The scale of a quantiser: positive numbers."""
-        scale = self.constant(node.input[1])
+        """The scale of a quantiser's output: positive numbers."""
+        scale = self.constant(node.input[4 if node.op_type == "Trunc" else 1])
         if scale is None:
             raise fail(node, "its scale is not a constant")
         scale = np.asarray(scale, np.float32)
@@ -123,10 +125,11 @@ class Inputs(Walk):
         return scale
 
     def parameters(self, node: onnx.NodeProto) -> tuple[int, int]:
-        """Zero point and bit width of a Quant; 0 and 1 for a BipolarQuant."""
+        """Zero point and bit width of a Quant or Trunc; 0 and 1 for a BipolarQuant."""
         if node.op_type == "BipolarQuant":
             return 0, 1
-        zero, bits = self.constant(node.input[2]), self.constant(node.input[3])
+        width_at = 5 if node.op_type == "Trunc" else 3
+        zero, bits = self.constant(node.input[2]), self.constant(node.input[width_at])
         if zero is None or bits is None:
             raise fail(node, "its zero point or bit width is not a constant")
         if bits.size != 1 or not 1 <= float(bits.reshape(-1)[0]) <= 16:

@@ -28,8 +28,10 @@ from hwgen.frontend.normalise import split_biases
 from hwgen.frontend.wellformed import batch_of, defects, fix_batch, oversized
 
 onnxruntime.set_default_logger_severity(4)  # what it has to say comes as exceptions
+QONNX = "qonnx.custom_op.general"
 FOREIGN = "hwgen.foreign"  # domain of operators that no library here knows
-QUANTISERS = ("Quant", "BipolarQuant")
+QUANTISERS = ("Quant", "BipolarQuant", "Trunc")
+TRUNC_OPSET = 2  # of qonnx's general domain, from which Trunc has an output scale
 
 # Operators that the streamliner understands, by what it does with them.
 UNARY = (
@@ -64,6 +66,9 @@ def read(path: Path) -> onnx.ModelProto:
         raise UserInputError(f"{path} cannot be read: {error.strerror or error}") from error
     except (DecodeError, ValueError, onnx.checker.ValidationError) as error:
         raise UserInputError(f"{path} is not an ONNX model, or is cut short: {error}") from error
+    for node in proto.graph.node:
+        if node.op_type == "IntQuant":  # qonnx has both names for one operator
+            node.op_type = "Quant"
     for why in defects(proto):
         raise UserInputError(f"{path} is not a sound ONNX model: {why}; export it again")
     fix_batch(proto)
@@ -82,6 +87,13 @@ def refusals(path: Path, proto: onnx.ModelProto) -> Iterator[HwgenError]:
         yield UserInputError(
             f"{path} has no quantisers (Quant or BipolarQuant nodes), so its integers are "
             "undefined; train it with Brevitas and export it with brevitas.export.export_qonnx"
+        )
+    if old := [
+        n.name or n.output[0] for n in graph.node if n.op_type == "Trunc" and len(n.input) == 5
+    ]:
+        yield UnsupportedError(
+            f"{path}: node {old[0]} (Trunc) is of the first version, whose output has no type; "
+            "export it with a Brevitas of today"
         )
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value.name for value in graph.input if value.name not in constants]
@@ -111,12 +123,16 @@ def clean_up(path: Path, proto: onnx.ModelProto) -> ModelWrapper:
     """
     for node in proto.graph.node:
         if node.op_type in QUANTISERS:
-            node.domain = "qonnx.custom_op.general"
+            node.domain = QONNX
         elif not supported(node) and not node.domain:
             node.domain = "" if onnx.defs.has(node.op_type) else FOREIGN
         elif not supported(node):
             node.domain = FOREIGN
     proto.opset_import.append(onnx.helper.make_opsetid(FOREIGN, 1))
+    if any(node.op_type == "Trunc" for node in proto.graph.node):
+        own = [o for o in proto.opset_import if o.domain == QONNX]
+        for opset in own or [proto.opset_import.add(domain=QONNX)]:
+            opset.version = max(opset.version, TRUNC_OPSET)
     keep = [*QUANTISERS, *(n.op_type for n in proto.graph.node if not supported(n))]
     with consistent(path), warnings.catch_warnings():
         warnings.simplefilter("ignore", category=DeprecationWarning)

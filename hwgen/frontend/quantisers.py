@@ -28,11 +28,16 @@ from hwgen.quant import IntArray, IntType
 
 
 class Quantisers(Inputs):
-    """Quant and BipolarQuant."""
+    """Quant, BipolarQuant and Trunc."""
 
     def quantise(self, node: onnx.NodeProto) -> None:
-        """Quant and BipolarQuant: of constants, of the network's input, or of a chain."""
+        """Quant and BipolarQuant: of constants, of the network's input, or of a chain.
+
+        Trunc only ends a chain, which it may: it is a staircase like any other quantiser.
+        """
         source = node.input[0]
+        if node.op_type == "Trunc" and not self.stream(node, source).name:
+            raise fail(node, "it cuts integers short, and the network's input is none yet")
         if self.constant(source) is not None:
             self.weights[node.output[0]] = self.quantised_constant(node)
             return

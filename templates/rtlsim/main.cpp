@@ -1,6 +1,6 @@
 // Sends frames through the Verilated design over AXI4-Stream; design.h describes the design.
 //
-// usage: rtlsim input.npy output.npy [--seed S] [--idle P] [--stall P] [--dump DIR]
+// usage: rtlsim input.npy output.npy [--seed S] [--idle P] [--stall P] [--dump DIR] [--trace FILE]
 //
 // Prints one "name value" line for every measurement. A cycle is counted from one rising clock
 // edge to the next, the first one after reset being cycle 0.
@@ -24,6 +24,13 @@
 #include "design.h"
 #include "npy.hpp"
 #include "verilated.h"
+#if VM_TRACE_FST
+#include "verilated_fst_c.h"
+using Waves = VerilatedFstC;
+#elif VM_TRACE
+#include "verilated_vcd_c.h"
+using Waves = VerilatedVcdC;
+#endif
 
 #ifndef HWGEN_RTL  // where the memory files lie, seen from the folder of the program
 #define HWGEN_RTL "../rtl"
@@ -43,7 +50,7 @@ struct DesignError : std::runtime_error {
 };
 
 struct Options {
-    std::string input, output, dump;
+    std::string input, output, dump, trace;
     std::uint64_t seed = 0;
     double idle = 0, stall = 0;
 };
@@ -74,6 +81,7 @@ struct Run {
 
 std::vector<std::uint32_t> recorded[std::size(kStreams)];  // beats, 32-bit words each
 std::string stuck_full, stuck_empty;
+unsigned int most_held[std::size(kStreams)];  // beats in a stream's FIFO
 
 double share(const std::string& name, const std::string& text) {
     char* end = nullptr;
@@ -92,7 +100,8 @@ Options parse(int argc, char** argv) {
             names.push_back(word);
             continue;
         }
-        if (word != "--seed" && word != "--idle" && word != "--stall" && word != "--dump")
+        if (word != "--seed" && word != "--idle" && word != "--stall" && word != "--dump" &&
+            word != "--trace")
             throw UserError("unknown option " + word);
         if (++i == argc) throw UserError(word + " needs a value");
         if (word == "--seed") {
@@ -105,10 +114,15 @@ Options parse(int argc, char** argv) {
         if (word == "--idle") options.idle = share(word, argv[i]);
         if (word == "--stall") options.stall = share(word, argv[i]);
         if (word == "--dump") options.dump = fs::absolute(argv[i]).string();
+        if (word == "--trace") options.trace = fs::absolute(argv[i]).string();
     }
     if (names.size() != 2)
         throw UserError("usage: rtlsim input.npy output.npy [--seed S] [--idle P] [--stall P] "
-                        "[--dump DIR]");
+                        "[--dump DIR] [--trace FILE]");
+#if !VM_TRACE
+    if (!options.trace.empty())
+        throw UserError("--trace needs a program built with --trace-vcd or --trace-fst");
+#endif
     options.input = names[0];
     options.output = fs::absolute(names[1]).string();
     return options;
@@ -161,7 +175,9 @@ class Bench {
         : options_(options), input_(input), frames_(frames), random_{options.seed} {
         context_.randReset(2);  // registers without reset start at random values
         context_.randSeed(int(options.seed % 0x7fffffff) + 1);
+        context_.traceEverOn(!options.trace.empty());
         top_ = std::make_unique<Vhwgen_top>(&context_);
+        open_waves();
         total_ = frames * kOutput.beats;
         patience_ = std::uint64_t(double(kPatience) / ((1 - options.idle) * (1 - options.stall)));
     }
@@ -181,7 +197,10 @@ class Bench {
         const bool recording = !options_.dump.empty();
         for (std::uint64_t i = 0; i < patience_ && recording && !complete(); ++i) step();
         for (std::size_t i = 0; i < kDrainCycles; ++i) step();
+        top_->probe_report_i = 1;
+        step();
         top_->final();
+        close_waves();
         return std::move(run_);
     }
 
@@ -204,10 +223,33 @@ class Bench {
     }
 
     void clock() {
-        top_->aclk = 0;
+        level(0);
+        level(1);
+    }
+
+    // Half a cycle, five units of time in a trace.
+    void level(std::uint8_t aclk) {
+        top_->aclk = aclk;
         top_->eval();
-        top_->aclk = 1;
-        top_->eval();
+#if VM_TRACE
+        if (waves_) waves_->dump(5 * halves_++);
+#endif
+    }
+
+    void open_waves() {
+#if VM_TRACE
+        if (options_.trace.empty()) return;
+        waves_ = std::make_unique<Waves>();
+        top_->trace(waves_.get(), 99);
+        waves_->open(options_.trace.c_str());
+        if (!waves_->isOpen()) throw UserError("cannot write " + options_.trace);
+#endif
+    }
+
+    void close_waves() {
+#if VM_TRACE
+        if (waves_) waves_->close();
+#endif
     }
 
     // One cycle; true when a beat moved.
@@ -215,8 +257,7 @@ class Bench {
         if (!offering_ && sent_ < frames_ * kInput.beats && !random_.chance(options_.idle)) offer();
         top_->s_axis_tvalid = offering_;
         top_->m_axis_tready = !random_.chance(options_.stall);
-        top_->aclk = 0;
-        top_->eval();
+        level(0);
         bool moved = false;
         if (offering_ && top_->s_axis_tready) {
             if (sent_ == 0) run_.first_input = cycle_;
@@ -225,8 +266,7 @@ class Bench {
             moved = true;
         }
         moved |= receive();
-        top_->aclk = 1;
-        top_->eval();
+        level(1);
         ++cycle_;
         return moved;
     }
@@ -289,6 +329,7 @@ class Bench {
     }
 
     [[noreturn]] void fail(const std::string& what) {
+        close_waves();
         throw DesignError("the design " + what + " (cycle " + std::to_string(cycle_) + ", " +
                           std::to_string(received_) + " beats out)");
     }
@@ -309,6 +350,10 @@ class Bench {
     Random random_;
     VerilatedContext context_;
     std::unique_ptr<Vhwgen_top> top_;
+#if VM_TRACE
+    std::unique_ptr<Waves> waves_;
+    std::uint64_t halves_ = 0;
+#endif
     std::uint64_t cycle_ = 0, quiet_ = 0, patience_ = 0;
     std::size_t sent_ = 0, received_ = 0, total_ = 0;
     bool offering_ = false, waiting_ = false;
@@ -353,6 +398,8 @@ void print(const Run& run) {
         std::printf("equal_intervals %zu\n", equal);
     }
     std::printf("simulated_cycles_per_second %.0f\n", double(run.cycles) / run.seconds);
+    for (std::size_t i = 0; i < std::size(kStreams); ++i)
+        std::printf("most_held_%zu %u\n", i, most_held[i]);
 }
 
 // The memory files are read in the first eval, by names relative to the working directory.
@@ -369,8 +416,10 @@ void enter_rtl_folder() {
 
 void hwgen_record(unsigned int stream, unsigned int word) { recorded[stream].push_back(word); }
 
-void hwgen_report(unsigned int stream, svBit s_valid, svBit s_ready, svBit m_valid, svBit) {
+void hwgen_report(unsigned int stream, svBit s_valid, svBit s_ready, svBit m_valid, svBit,
+                  unsigned int most) {
     const Stream& s = kStreams[stream];
+    most_held[stream] = most;
     if (s_valid && !s_ready)
         stuck_full += std::string(" ") + s.name + " (depth " + std::to_string(s.depth) + ")";
     if (!m_valid) stuck_empty += std::string(" ") + s.name;

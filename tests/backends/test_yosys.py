@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,8 +78,8 @@ def rtl(tmp_path: Path) -> Path:
     return folder
 
 
-def pool(rtl: Path, timeout_s: float = 120) -> Pool:
-    return Pool(Library.read(rtl, 100), rtl.parent / "cache", jobs=2, timeout_s=timeout_s)
+def pool(rtl: Path, timeout_s: float = 120, jobs: int = 2) -> Pool:
+    return Pool(Library.read(rtl, 100), rtl.parent / "cache", jobs=jobs, timeout_s=timeout_s)
 
 
 def only(rtl: Path, module: str, parameters: Mapping[str, int | str] | None = None) -> Usage:
@@ -147,7 +146,9 @@ def test_a_corrupt_entry_is_computed_again(
 
     def fake(command: list[str], *, cwd: Path, **kwargs: object) -> str:
         runs.append(cwd)
-        (cwd / yosys_worker.CELLS).write_text('{"LUT6": 1, "FDRE": 1}')
+        for job in cwd.glob(f"*/{yosys_worker.JOB}"):
+            cells = '{"cells": {"LUT6": 1, "FDRE": 1}}'
+            (job.parent / yosys_worker.DONE).write_text(cells)
         return ""
 
     monkeypatch.setattr(yosys, "run_tool", fake)
@@ -166,47 +167,90 @@ def test_a_corrupt_entry_is_computed_again(
     assert json.loads(entry.read_text())["cells"] == first.cells
 
 
-def test_an_aborting_child_is_a_tool_error_with_the_logs_tail(
+def ended(pid: int) -> bool:
+    """Whether the process is gone, or waits only for whoever reaps orphans here."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return True
+    return "State:\tZ" in status
+
+
+def broken_worker(rtl: Path, monkeypatch: pytest.MonkeyPatch, inside: str) -> None:
+    """A worker whose jobs run ``inside`` in place of Yosys; ``design`` and ``job`` are at hand."""
+    script = rtl.parent / "broken_worker.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "from pathlib import Path\n"
+        "from hwgen.backends import yosys_worker\n"
+        "def synthesise(design, sources, module, parameters, period_ps):\n"
+        f"    {inside}\n"
+        "yosys_worker.synthesise = synthesise\n"
+        "yosys_worker.main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))\n"
+    )
+    monkeypatch.setattr(yosys_worker, "__file__", str(script))
+
+
+def test_an_aborting_job_is_a_tool_error_with_the_logs_tail(
     rtl: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = rtl.parent / "aborts.py"
-    script.write_text("import os, sys\nprint('last words', flush=True)\nos.abort()\n")
-    monkeypatch.setattr(yosys_worker, "__file__", str(script))
+    broken_worker(rtl, monkeypatch, "print('last words', flush=True); os.abort()")
     with pytest.raises(ToolError, match=r"(?s)yosys on parity \(N=3\).*exit status -6.*last words"):
         only(rtl, "parity", {"N": 3})
     assert not list((rtl.parent / "cache").glob("*.json"))
     assert not list((rtl.parent / "cache").glob("work-*"))
 
 
-def test_a_child_that_says_nothing_is_no_result(rtl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = rtl.parent / "quiet.py"
-    script.write_text("")
-    monkeypatch.setattr(yosys_worker, "__file__", str(script))
-    with pytest.raises(ToolError, match=r"no .*cells\.json"):
+def test_a_job_that_ends_early_is_no_result(rtl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken_worker(rtl, monkeypatch, "os._exit(0)")
+    with pytest.raises(ToolError, match=r"yosys on parity .*left no cells"):
         only(rtl, "parity")
 
 
-def test_the_time_limit_and_a_failure_end_the_other_children(
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("", "ended before their work was done"),
+        ("import sys; sys.exit('no pyosys')", "(?s)exit status 1.*no pyosys"),
+    ],
+)
+def test_a_worker_that_ends_early_is_no_result(
+    rtl: Path, monkeypatch: pytest.MonkeyPatch, script: str, why: str
+) -> None:
+    path = rtl.parent / "quiet.py"
+    path.write_text(script)
+    monkeypatch.setattr(yosys_worker, "__file__", str(path))
+    with pytest.raises(ToolError, match=why):
+        only(rtl, "parity")
+    assert not list((rtl.parent / "cache").glob("work-*"))
+
+
+def test_the_time_limit_and_a_failure_end_the_other_jobs(
     rtl: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = rtl.parent / "sleeps.py"
-    script.write_text(
-        "import json, os, pathlib, time\n"
-        "pathlib.Path('pid').write_text(str(os.getpid()))\n"
-        "pathlib.Path('../../pids').open('a').write(f'{os.getpid()}\\n')\n"
-        "if json.load(open('instance.json'))['module'] == 'parity': time.sleep(1); os.abort()\n"
-        "time.sleep(60)\n"
+    (rtl.parent / "cache").mkdir()
+    pids = rtl.parent / "cache" / "pids"
+    broken_worker(
+        rtl,
+        monkeypatch,
+        f"open({str(pids)!r}, 'a').write(f'{{os.getpid()}}\\n')\n"
+        "    if module == 'parity': time.sleep(1); os.abort()\n"
+        "    time.sleep(60)",
     )
-    monkeypatch.setattr(yosys_worker, "__file__", str(script))
     with pytest.raises(ToolError, match=r"ran past 1 s"):
         pool(rtl, timeout_s=1).run({"it": RtlInstance("slices", {})})
     started = time.monotonic()
     with pytest.raises(ToolError, match=r"parity"):
         pool(rtl).run({name: RtlInstance(name, {}) for name in ("slices", "parity")})
     assert time.monotonic() - started < 20
-    for pid in (rtl.parent / "cache" / "pids").read_text().split():
-        with pytest.raises(ProcessLookupError):
-            os.kill(int(pid), 0)
+    while not all(ended(int(pid)) for pid in pids.read_text().split()):
+        assert time.monotonic() - started < 30
+
+
+def test_a_job_that_yosys_ends_does_not_take_the_next_ones_with_it(rtl: Path) -> None:
+    with pytest.raises(ToolError, match="broken"):
+        pool(rtl, jobs=1).run({name: RtlInstance(name, {}) for name in ("broken", "parity")})
+    assert only(rtl, "parity").cells == {"FDRE": 1, "LUT6": 1}
 
 
 def test_a_cell_of_unknown_cost_is_an_error(rtl: Path) -> None:

@@ -46,7 +46,7 @@ def imported_exactly(path: Path, images: np.ndarray) -> QuantGraph:
 
 # -- Brevitas ----------------------------------------------------------------------------------
 
-SMALL = ("TFC-W1A1", "TFC-W1A2", "TFC-W2A2", "MobileNet-W4A4", "ResNet-W2A2")
+SMALL = ("TFC-W1A1", "TFC-W1A2", "TFC-W2A2", "MobileNet-W4A4", "ResNet-W2A2", "Truncating-W4A4")
 LARGE = ("CNV-W1A1", "CNV-W1A2", "CNV-W2A2", "LFC-W1A1", "LFC-W1A2")
 
 
@@ -77,6 +77,61 @@ def test_large_networks_of_brevitas_are_exact(name: str, tmp_path: Path) -> None
 
 
 # -- one construct at a time -------------------------------------------------------------------
+
+
+def trunc(builder: ModelBuilder, x: str, *parameters: float, **kind: object) -> str:
+    """Scale, zero point, bits, output scale, output bits."""
+    kind = {"signed": 1, "narrow": 0, "rounding_mode": "FLOOR"} | kind
+    constants = [builder.const(value) for value in parameters]
+    return builder.node("Trunc", x, *constants, domain=BREVITAS, **kind)
+
+
+@pytest.mark.parametrize("rounding", ["FLOOR", "ROUND", "CEIL"])
+@pytest.mark.parametrize("narrow", [0, 1])
+def test_trunc_is_a_staircase_that_clips(tmp_path: Path, rounding: str, narrow: int) -> None:
+    builder = chain()
+    kind = {"rounding_mode": rounding, "narrow": narrow}
+    product = conv(builder, builder.here, 4, (5, 4, 3, 3))
+    builder.here = trunc(builder, product, 2.0**-6, 0, 9, 2.0**-3, 3, **kind)
+    if rounding == "CEIL":
+        with pytest.raises(UnsupportedError, match=r"Trunc.*rounding mode CEIL"):
+            headed(builder, tmp_path)
+        return
+    graph = headed(builder, tmp_path)
+    steps = [layer.output.dtype.bits for layer in kinds(graph, Threshold)]
+    assert 3 in steps
+
+
+@pytest.mark.parametrize(
+    ("parameters", "why"),
+    [
+        ((2.0**-6, 1, 9, 2.0**-3, 4), "with a zero point"),
+        ((2.0**-6, 0, 9, 2.0**-3, 1), "to 1 bit"),
+        ((2.0**-6, 0, 9, 0.0, 4), "not a positive number"),
+        ((2.0**-6, 0, 9, 4), "the first version"),
+    ],
+)
+def test_a_trunc_that_is_none_of_brevitas_is_refused(
+    tmp_path: Path, parameters: tuple[float, ...], why: str
+) -> None:
+    builder = chain()
+    builder.here = trunc(builder, conv(builder, builder.here, 4, (5, 4, 3, 3)), *parameters)
+    with pytest.raises(UnsupportedError, match=rf"\(Trunc\).*{why}"):
+        headed(builder, tmp_path)
+
+
+def test_a_trunc_of_the_input_is_refused(tmp_path: Path) -> None:
+    builder = ModelBuilder()
+    builder.here = trunc(builder, builder.here, 2.0**-8, 0, 8, 2.0**-4, 4)
+    with pytest.raises(UnsupportedError, match=r"\(Trunc\).*the network's input is none yet"):
+        headed(builder, tmp_path)
+
+
+def test_an_int_quant_is_a_quant(tmp_path: Path) -> None:
+    builder = chain()
+    for node in builder.nodes:
+        node.op_type = node.op_type.replace("Quant", "IntQuant")
+    headed(builder, tmp_path)
 
 
 def chain(seed: int = 0, shape: tuple[int, int, int] = (2, 4, 6)) -> ModelBuilder:

@@ -138,6 +138,7 @@ def test_channels_that_need_too_wide_a_slope_together_are_named() -> None:
         fit(np.stack([gentle, sudden]), reach)
 
 
+@pytest.mark.slow
 def test_sums_of_a_stem() -> None:
     """Inputs of 21 bits, most of whose range is saturated."""
     rng = np.random.default_rng(3)

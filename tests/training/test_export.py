@@ -98,6 +98,7 @@ def test_data_holds_the_accuracies_of_training(tiny_run: TrainResult, exported: 
     assert float(data["float_accuracy"]) == tiny_run.metrics["float_accuracy"]
 
 
+@pytest.mark.slow
 def test_trained_reducing_network_is_exported_and_imported_exactly(tmp_path: Path):
     blocks = "[{width: 4, stride: 2}, {width: 8}, {width: 16, stride: 2}]"
     run = train(tiny_config(f"model.blocks={blocks}"), tmp_path)

@@ -28,7 +28,7 @@ struct Vhwgen_top {
   private:
     void edge() {
         const bool stalled = m_axis_tvalid && !m_axis_tready;
-        if (probe_report_i) hwgen_report(0, 1, 0, 0, 1);
+        if (probe_report_i) hwgen_report(0, 1, 0, 0, 1, 2);
         if (stalled && fault == kValidDrops) full = false;
         if (stalled && fault == kDataChanges) ++m_axis_tdata;
         if (m_axis_tvalid && m_axis_tready) full = fault == kSurplus && beat == 0;

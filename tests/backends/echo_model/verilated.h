@@ -4,5 +4,6 @@ using svBit = unsigned char;
 struct VerilatedContext {
     int seed = 0;
     void randReset(int) {}
+    void traceEverOn(bool) {}
     void randSeed(int value) { seed = value - 1; }
 };

@@ -278,7 +278,7 @@ module hwgen_top (
   stream_probe #(
       .STREAM(0), .WIDTH(8)
   ) probe_MVAU_0_0 (
-      .clk_i(aclk),
+      .clk_i(aclk), .rst_i(rst),
       .record_i(probe_record_i), .report_i(probe_report_i),
       .s_valid_i(axis_in_m_valid), .s_ready_i(axis_in_m_ready), .s_data_i(axis_in_m_data),
       .m_valid_i(MVAU_0_s_valid), .m_ready_i(MVAU_0_s_ready)
@@ -286,7 +286,7 @@ module hwgen_top (
   stream_probe #(
       .STREAM(1), .WIDTH(36)
   ) probe_Thresholding_0_0 (
-      .clk_i(aclk),
+      .clk_i(aclk), .rst_i(rst),
       .record_i(probe_record_i), .report_i(probe_report_i),
       .s_valid_i(MVAU_0_m_valid), .s_ready_i(MVAU_0_m_ready), .s_data_i(MVAU_0_m_data),
       .m_valid_i(Thresholding_0_s_valid), .m_ready_i(Thresholding_0_s_ready)
@@ -294,7 +294,7 @@ module hwgen_top (
   stream_probe #(
       .STREAM(2), .WIDTH(8)
   ) probe_DuplicateStreams_0_0 (
-      .clk_i(aclk),
+      .clk_i(aclk), .rst_i(rst),
       .record_i(probe_record_i), .report_i(probe_report_i),
       .s_valid_i(Thresholding_0_m_valid), .s_ready_i(Thresholding_0_m_ready),
       .s_data_i(Thresholding_0_m_data),
@@ -303,7 +303,7 @@ module hwgen_top (
   stream_probe #(
       .STREAM(3), .WIDTH(8)
   ) probe_Thresholding_1_0 (
-      .clk_i(aclk),
+      .clk_i(aclk), .rst_i(rst),
       .record_i(probe_record_i), .report_i(probe_report_i),
       .s_valid_i(DuplicateStreams_0_m_valid[0]), .s_ready_i(DuplicateStreams_0_m_ready[0]),
       .s_data_i(DuplicateStreams_0_m_data[0+:8]),
@@ -312,7 +312,7 @@ module hwgen_top (
   stream_probe #(
       .STREAM(4), .WIDTH(2)
   ) probe_MVAU_1_0 (
-      .clk_i(aclk),
+      .clk_i(aclk), .rst_i(rst),
       .record_i(probe_record_i), .report_i(probe_report_i),
       .s_valid_i(Thresholding_1_m_valid), .s_ready_i(Thresholding_1_m_ready),
       .s_data_i(Thresholding_1_m_data),
@@ -321,7 +321,7 @@ module hwgen_top (
   stream_probe #(
       .STREAM(5), .WIDTH(6)
   ) probe_Thresholding_2_0 (
-      .clk_i(aclk),
+      .clk_i(aclk), .rst_i(rst),
       .record_i(probe_record_i), .report_i(probe_report_i),
       .s_valid_i(MVAU_1_m_valid), .s_ready_i(MVAU_1_m_ready), .s_data_i(MVAU_1_m_data),
       .m_valid_i(Thresholding_2_s_valid), .m_ready_i(Thresholding_2_s_ready)
@@ -329,7 +329,7 @@ module hwgen_top (
   stream_probe #(
       .STREAM(6), .WIDTH(8)
   ) probe_ElementwiseAdd_0_0 (
-      .clk_i(aclk),
+      .clk_i(aclk), .rst_i(rst),
       .record_i(probe_record_i), .report_i(probe_report_i),
       .s_valid_i(Thresholding_2_m_valid), .s_ready_i(Thresholding_2_m_ready),
       .s_data_i(Thresholding_2_m_data),
@@ -338,7 +338,7 @@ module hwgen_top (
   stream_probe #(
       .STREAM(7), .WIDTH(8)
   ) probe_ElementwiseAdd_0_1 (
-      .clk_i(aclk),
+      .clk_i(aclk), .rst_i(rst),
       .record_i(probe_record_i), .report_i(probe_report_i),
       .s_valid_i(DuplicateStreams_0_m_valid[1]), .s_ready_i(DuplicateStreams_0_m_ready[1]),
       .s_data_i(DuplicateStreams_0_m_data[8+:8]),
@@ -347,7 +347,7 @@ module hwgen_top (
   stream_probe #(
       .STREAM(8), .WIDTH(10)
   ) probe_Thresholding_3_0 (
-      .clk_i(aclk),
+      .clk_i(aclk), .rst_i(rst),
       .record_i(probe_record_i), .report_i(probe_report_i),
       .s_valid_i(ElementwiseAdd_0_m_valid), .s_ready_i(ElementwiseAdd_0_m_ready),
       .s_data_i(ElementwiseAdd_0_m_data),
@@ -356,7 +356,7 @@ module hwgen_top (
   stream_probe #(
       .STREAM(9), .WIDTH(8)
   ) probe_axis_out_0 (
-      .clk_i(aclk),
+      .clk_i(aclk), .rst_i(rst),
       .record_i(probe_record_i), .report_i(probe_report_i),
       .s_valid_i(Thresholding_3_m_valid), .s_ready_i(Thresholding_3_m_ready),
       .s_data_i(Thresholding_3_m_data),
