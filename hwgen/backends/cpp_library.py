@@ -28,6 +28,10 @@ class _Tensor(ctypes.Structure):
         return Tensor(self.name.decode(), (self.height, self.width, self.channels), dtype)
 
 
+class _Layer(ctypes.Structure):
+    _fields_ = (("name", c_char_p), ("kind", c_char_p), ("binary_macs", c_int64))
+
+
 _Record = ctypes.CFUNCTYPE(None, c_void_p, POINTER(_Tensor), c_int64, c_int64, POINTER(c_int64))
 
 
@@ -42,6 +46,17 @@ class _Run(ctypes.Structure):
         ("context", c_void_p),
         ("layer_seconds", POINTER(c_double)),
     )
+    alive: tuple[NDArray[Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTime:
+    """What a layer took for a frame; ``binary_macs`` is 0 for all but XNOR products."""
+
+    name: str
+    kind: str
+    binary_macs: int
+    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +80,9 @@ class Library:
             getattr(functions, f"cppsim_{name}").restype = c_char_p
         for name in ("input", "output"):
             getattr(functions, f"cppsim_{name}").restype = POINTER(_Tensor)
+        functions.cppsim_layers.restype = POINTER(_Layer)
+        functions.cppsim_clock_rate.restype = c_double
+        functions.cppsim_best_simd.restype = c_char_p
         functions.cppsim_close.argtypes = [c_void_p]
         source, result = (
             getattr(functions, f"cppsim_{name}")().contents for name in ("input", "output")
@@ -101,6 +119,38 @@ class Library:
 
         A tensor's name is the stem of its dump. Frames outside the input's type are refused.
         """
+        recorder = _Recorder(len(frames))
+        run = self._job(frames, outputs, threads, simd)
+        run.record = _Record(recorder) if record else _Record()
+        self._call(run)
+        return recorder.tensors
+
+    def profile(self, frames: IntArray, *, simd: str = "auto", runs: int = 5) -> list[LayerTime]:
+        """The time of every layer on one thread, each the best of several runs."""
+        count = c_int64()
+        layers = self._functions.cppsim_layers(ctypes.byref(count))
+        times = np.full((runs, count.value), 0.0)
+        run = self._job(frames, self.outputs(len(frames)), 1, simd)
+        for seconds in times:
+            run.layer_seconds = seconds.ctypes.data_as(POINTER(c_double))
+            self._call(run)
+        best = times.min(axis=0) / len(frames)
+        return [
+            LayerTime(layer.name.decode(), layer.kind.decode(), layer.binary_macs, float(seconds))
+            for layer, seconds in zip(layers[: count.value], best, strict=True)
+        ]
+
+    def clock_rate(self) -> float:
+        """Cycles a second that this core makes just now."""
+        return float(self._functions.cppsim_clock_rate())
+
+    @property
+    def best_simd(self) -> str:
+        """The level that ``auto`` stands for on this processor."""
+        return str(self._functions.cppsim_best_simd().decode())
+
+    def _job(self, frames: IntArray, outputs: IntArray, threads: int, simd: str) -> _Run:
+        """A run; it keeps the arrays that it points to alive."""
         lo, hi = self.input.dtype.range
         if frames.size and (frames.min() < lo or frames.max() > hi):
             raise UserInputError(
@@ -109,19 +159,20 @@ class Library:
         images = np.ascontiguousarray(frames, self.element)
         assert images.shape[1:] == self.input.shape, images.shape
         assert outputs.flags.c_contiguous
-        recorder = _Recorder(len(images))
         run = _Run(
             images=images.ctypes.data,
             frames=len(images),
             outputs=outputs.ctypes.data,
             threads=threads,
             simd=simd.encode(),
-            record=_Record(recorder) if record else _Record(),
         )
+        run.alive = images, outputs
+        return run
+
+    def _call(self, run: _Run) -> None:
         wrong = self._functions.cppsim_run(self._model, ctypes.byref(run))
         if wrong is not None:
             raise UserInputError(wrong.decode())
-        return recorder.tensors
 
 
 class _Recorder:

@@ -42,6 +42,7 @@ const CppsimTensor* cppsim_input(void);
 const CppsimTensor* cppsim_output(void);
 const CppsimLayer* cppsim_layers(int64_t* count);
 const char* cppsim_best_simd(void);
+double cppsim_clock_rate(void); /* cycles a second that this core makes just now */
 const char* cppsim_check_simd(const char* simd);
 
 const char* cppsim_open(const char* params, CppsimModel** model);

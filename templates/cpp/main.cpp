@@ -164,26 +164,10 @@ double seconds_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Cycles a second of this core, from a chain of instructions that take one each.
-double clock_rate() {
-    double most = 0;
-    for (int trial = 0; trial < 20; ++trial) {
-        constexpr int kSteps = 500000;
-        std::uint64_t x = 12345;
-        const Clock::time_point start = Clock::now();
-        for (int i = 0; i < kSteps; ++i) {
-            x += x >> 1;
-            asm volatile("" : "+r"(x));  // a shift and an addition
-        }
-        most = std::max(most, 2 * kSteps / seconds_since(start));
-    }
-    return most;
-}
-
 void print_profile(const std::vector<double>& seconds, double images) {
     double total = 0;
     for (const double s : seconds) total += s;
-    const double rate = clock_rate();
+    const double rate = cppsim_clock_rate();
     std::printf("%-36s %-13s %10s %7s %16s\n", "layer", "kind", "us/image", "share",
                 "binary MAC/cycle");
     const auto line = [&](const char* name, const char* kind, double s, double macs) {

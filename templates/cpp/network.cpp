@@ -154,6 +154,23 @@ const char* in_words(F&& f) {
 const CppsimTensor* cppsim_input() { return &kInput; }
 const CppsimTensor* cppsim_output() { return &kOutput; }
 const char* cppsim_best_simd() { return name_of(best_simd()); }
+
+// From a chain of instructions that take a cycle each; the best of trials, which others disturb.
+double cppsim_clock_rate() {
+    constexpr int kSteps = 500000;
+    double most = 0;
+    for (int trial = 0; trial < 20; ++trial) {
+        uint64_t x = 12345;
+        const Clock::time_point start = Clock::now();
+        for (int i = 0; i < kSteps; ++i) {
+            x += x >> 1;  // a shift and an addition
+            asm volatile("" : "+r"(x));
+        }
+        most = std::max(most, 2 * kSteps / std::chrono::duration<double>(Clock::now() - start).count());
+    }
+    return most;
+}
+
 const char* cppsim_check_simd(const char* simd) {
     return in_words([&] { parse_simd(simd); });
 }
