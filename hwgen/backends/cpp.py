@@ -17,7 +17,8 @@ from hwgen.engine import EngineRun
 from hwgen.errors import UserInputError
 from hwgen.files import Files, require_writable, sha256, to_json, write_bytes
 from hwgen.layers import TopK
-from hwgen.quant import IntArray, IntType, QuantGraph, Scaling
+from hwgen.quant import IntArray, IntType, QuantGraph, Range, Scaling
+from hwgen.reach import ranges
 from hwgen.render import render, static
 from hwgen.run import run_tool
 
@@ -137,7 +138,8 @@ def _digest(folder: Path, flags: tuple[str, ...]) -> str:
 
 def _variables(graph: QuantGraph, calls: tuple[Step, ...]) -> dict[str, dict[str, str]]:
     """Every tensor as the template names it, by its variable's name."""
-    found = {v.name: _variable(v) for v in variables(graph).values()}
+    reach = ranges(graph)
+    found = {v.name: _variable(v, reach[v.tensor.name]) for v in variables(graph).values()}
     for i, call in enumerate(calls):
         for output in call.outputs:
             source = found[call.inputs[0].name]
@@ -145,7 +147,8 @@ def _variables(graph: QuantGraph, calls: tuple[Step, ...]) -> dict[str, dict[str
                 found[output.name]["definition"] = source["type"]
             elif call.function in _RESULTS:
                 result = _RESULTS[call.function]
-                found[output.name]["definition"] = f"{result}<L{i}, {source['type']}>"
+                of = f"L{i}, {source['type']}, {found[output.name]['dtype']}"
+                found[output.name]["definition"] = f"{result}<{of}>"
     for name, slot in _slots(graph, calls).items():
         found[name]["slot"] = str(slot)
     return found
@@ -180,19 +183,24 @@ def _slots(graph: QuantGraph, calls: tuple[Step, ...]) -> dict[str, int]:
     return {name: taken[owner[name]] for name in owner}
 
 
-def _variable(variable: Variable) -> dict[str, str]:
+def _variable(variable: Variable, reach: Range) -> dict[str, str]:
     """A tensor as the template names it; its slot is found later."""
     shape = ", ".join(map(str, variable.tensor.shape))
+    dtype = _type(variable.tensor.dtype, reach)
     return {
         "name": variable.name,
         "type": variable.name.upper(),
         "file": variable.file,
-        "definition": f"Tensor<{_type(variable.tensor.dtype)}, {shape}>",
+        "dtype": dtype,
+        "definition": f"Tensor<{dtype}, {shape}>",
     }
 
 
-def _type(dtype: IntType) -> str:
-    return f"{'Int' if dtype.signed else 'UInt'}<{dtype.bits}>"
+def _type(dtype: IntType, reach: Range) -> str:
+    """A type with the integers that can occur, where those are not all of it."""
+    lo, hi = max(reach[0], dtype.lo), min(reach[1], dtype.hi)
+    closer = f", {lo}, {hi}" if (lo, hi) != dtype.range and dtype.bits > 1 else ""
+    return f"{'Int' if dtype.signed else 'UInt'}<{dtype.bits}{closer}>"
 
 
 def _layer(index: int, call: Step, offset: int) -> dict[str, object]:
@@ -208,7 +216,8 @@ def _layer(index: int, call: Step, offset: int) -> dict[str, object]:
             }
         )
         offset += array.nbytes
-    tensors = [_variable(v) for v in (*call.inputs, *call.outputs)]
+    tensors = [{"name": v.name, "type": v.name.upper(), "file": v.file} for v in call.inputs]
+    tensors += [{"name": v.name, "type": v.name.upper(), "file": v.file} for v in call.outputs]
     return {
         "name": call.layer,
         "index": index,

@@ -35,19 +35,19 @@ using Signed = std::conditional_t<
                        std::conditional_t<(lo >= INT32_MIN && hi <= INT32_MAX), std::int32_t,
                                           int64_t>>>;
 
-// The types of IntType: `lo` to `hi` are the values that can occur.
-template <int kBits>
+// The types of IntType. `lo` to `hi` are the values that can occur, often fewer than have room.
+template <int kBits, int64_t kLo = -(int64_t{1} << (kBits - 1)), int64_t kHi = -(kLo + 1)>
 struct Int {
     static constexpr int bits = kBits;
-    static constexpr int64_t lo = -(int64_t{1} << (kBits - 1)), hi = -(lo + 1);
-    using Element = Signed<lo, hi>;
+    static constexpr int64_t lo = kLo, hi = kHi;
+    using Element = Signed<-(int64_t{1} << (kBits - 1)), (int64_t{1} << (kBits - 1)) - 1>;
 };
 
-template <int kBits>
+template <int kBits, int64_t kLo = 0, int64_t kHi = (int64_t{1} << kBits) - 1>
 struct UInt {
     static_assert(kBits < 63);
     static constexpr int bits = kBits;
-    static constexpr int64_t lo = 0, hi = (int64_t{1} << kBits) - 1;
+    static constexpr int64_t lo = kLo, hi = kHi;
     using Element = std::conditional_t<
         kBits <= 8, std::uint8_t,
         std::conditional_t<kBits <= 16, std::uint16_t,
@@ -152,12 +152,12 @@ struct Tensor : Shape<Type, kH, kW, kC> {
 };
 
 // The patches of a sliding window, taps ordered (ky, kx, c): a view of the padded image.
-template <class In, size_t kKernel, size_t kStride, size_t kPad>
-struct Patches : Shape<typename In::Type, (In::H + 2 * kPad - kKernel) / kStride + 1,
+template <class In, class Type_, size_t kKernel, size_t kStride, size_t kPad>
+struct Patches : Shape<Type_, (In::H + 2 * kPad - kKernel) / kStride + 1,
                        (In::W + 2 * kPad - kKernel) / kStride + 1, kKernel * kKernel * In::C> {
-    using Base = Shape<typename In::Type, (In::H + 2 * kPad - kKernel) / kStride + 1,
+    using Base = Shape<Type_, (In::H + 2 * kPad - kKernel) / kStride + 1,
                        (In::W + 2 * kPad - kKernel) / kStride + 1, kKernel * kKernel * In::C>;
-    using Image = Tensor<typename In::Type, In::H + 2 * kPad, In::W + 2 * kPad, In::C>;
+    using Image = Tensor<Type_, In::H + 2 * kPad, In::W + 2 * kPad, In::C>;
     using Unit = typename Image::Unit;
     using typename Base::Element;
     static constexpr bool view = true, plain = false;
@@ -187,9 +187,9 @@ template <class Type, size_t kH, size_t kW, size_t kC>
 constexpr Place place_of(const Tensor<Type, kH, kW, kC>*, size_t k) {
     return Tensor<Type, kH, kW, kC>::packed ? Place{k / kWordBits, k % kWordBits} : Place{k, 0};
 }
-template <class In, size_t kKernel, size_t kStride, size_t kPad>
-constexpr Place place_of(const Patches<In, kKernel, kStride, kPad>*, size_t k) {
-    using Image = typename Patches<In, kKernel, kStride, kPad>::Image;
+template <class In, class Type, size_t kKernel, size_t kStride, size_t kPad>
+constexpr Place place_of(const Patches<In, Type, kKernel, kStride, kPad>*, size_t k) {
+    using Image = typename Patches<In, Type, kKernel, kStride, kPad>::Image;
     const Place within = place_of(static_cast<const Image*>(nullptr), k % In::C);
     return {k / In::C * Image::stride + within.unit, within.bit};
 }

@@ -202,23 +202,30 @@ struct few_thresholds {
     }
 };
 
-// By channel, floating point of one type.
+// By channel, floating point of one type. Of few channels several pixels make a row, so that it
+// fills vectors.
 template <class Real>
 struct LineTable {
+    size_t channels, repeat;
     Buffer<Real> knee, slope[2], offset[2];
     bool bent = false;  // in any channel
 
-    explicit LineTable(size_t channels) : knee(channels) {
-        for (int side = 0; side < 2; ++side)
-            slope[side] = Buffer<Real>(channels), offset[side] = Buffer<Real>(channels);
+    explicit LineTable(size_t count)
+        : channels(count), repeat(count < 64 ? 64 / count : 1), knee(channels * repeat) {
+        for (int side = 0; side < 2; ++side) {
+            slope[side] = Buffer<Real>(channels * repeat);
+            offset[side] = Buffer<Real>(channels * repeat);
+        }
     }
-    void set(size_t c, const Knee<Real>& found) {
-        knee[c] = found.at;
+    void set(size_t channel, const Knee<Real>& found) {
         bent |= found.lines[0].slope != found.lines[1].slope ||
                 found.lines[0].offset != found.lines[1].offset;
-        for (int side = 0; side < 2; ++side) {
-            slope[side][c] = found.lines[side].slope;
-            offset[side][c] = found.lines[side].offset;
+        for (size_t c = channel; c < channels * repeat; c += channels) {
+            knee[c] = found.at;
+            for (int side = 0; side < 2; ++side) {
+                slope[side][c] = found.lines[side].slope;
+                offset[side][c] = found.lines[side].offset;
+            }
         }
     }
 };
@@ -230,9 +237,22 @@ INLINE inline std::int32_t level_of(Real v, Real top) {
     return static_cast<std::int32_t>(v < top ? v : top);
 }
 
+// which ? a : b, without a branch: compilers vectorise it for every level.
+template <class Real>
+INLINE inline Real select(bool which, Real a, Real b) {
+    using Bits = std::conditional_t<sizeof(Real) == 4, std::int32_t, int64_t>;
+    const Bits mask = -static_cast<Bits>(which);
+    Bits one, other;
+    std::memcpy(&one, &a, sizeof(Real));
+    std::memcpy(&other, &b, sizeof(Real));
+    one = (one & mask) | (other & ~mask);
+    std::memcpy(&a, &one, sizeof(Real));
+    return a;
+}
+
 template <class X, class Y, class Real>
-void follow_lines(const LineTable<Real>& table, const X* x, size_t pixels, size_t channels,
-                  Real top, std::int32_t first, Y* y) {
+void follow_rows(const LineTable<Real>& table, const X* x, size_t pixels, size_t channels,
+                 Real top, std::int32_t first, Y* y) {
     if (!table.bent)
         return dispatch(
             [](const Real* a, const Real* b, const X* x, size_t pixels, size_t channels, Real top,
@@ -252,11 +272,20 @@ void follow_lines(const LineTable<Real>& table, const X* x, size_t pixels, size_
                 for (size_t c = 0; c < channels; ++c) {
                     const Real v = static_cast<Real>(x[c]);
                     const Real left = a[c] * v + b[c], right = a2[c] * v + b2[c];
-                    y[c] = static_cast<Y>(first + level_of(v >= knee[c] ? right : left, top));
+                    y[c] = static_cast<Y>(first + level_of(select(v >= knee[c], right, left), top));
                 }
         },
         table.knee.get(), table.slope[0].get(), table.offset[0].get(), table.slope[1].get(),
         table.offset[1].get(), x, pixels, channels, top, first, y);
+}
+
+template <class X, class Y, class Real>
+void follow_lines(const LineTable<Real>& table, const X* x, size_t pixels, Real top,
+                  std::int32_t first, Y* y) {
+    const size_t row = table.channels * table.repeat, rows = pixels / table.repeat;
+    follow_rows(table, x, rows, row, top, first, y);
+    follow_rows(table, x + rows * row, pixels % table.repeat, table.channels, top, first,
+                y + rows * row);
 }
 
 // Many thresholds.
@@ -305,9 +334,9 @@ struct many_thresholds {
         if (bent.size() < C) {
             constexpr auto first = static_cast<std::int32_t>(offset);
             if (precise)
-                follow_lines(wide, in.data, pixels, C, double{steps}, first, out.data);
+                follow_lines(wide, in.data, pixels, double{steps}, first, out.data);
             else
-                follow_lines(narrow, in.data, pixels, C, float{steps}, first, out.data);
+                follow_lines(narrow, in.data, pixels, float{steps}, first, out.data);
         }
         for (size_t pixel = 0; pixel < pixels && !bent.empty(); ++pixel)
             for (size_t i = 0; i < bent.size(); ++i) {

@@ -8,8 +8,8 @@
 #include "tensor.hpp"
 
 // What model.hpp stores as the output of a window.
-template <class L, class In>
-using window_output = Patches<In, L::kernel, L::stride, L::pad>;
+template <class L, class In, class Type>
+using window_output = Patches<In, Type, L::kernel, L::stride, L::pad>;
 
 template <class L, class In, class Out>
 struct window {
