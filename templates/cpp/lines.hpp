@@ -114,9 +114,11 @@ class LineFit {
         return false;
     }
 
+    // Half a unit is lost in each of: both products, both sums, and the offset's rounding.
     bool accepted(const Gap& gap, Line<Real>& found) const {
         const double unit = static_cast<double>(std::numeric_limits<Real>::epsilon());
-        const double wrong = unit * (2 * gap.slope * reach_ + static_cast<double>(t_.size()) + 2);
+        const double most = gap.slope * reach_ + static_cast<double>(t_.size()) + 1;
+        const double wrong = 3 * unit * most;
         if (gap.size <= 2 * wrong) return false;
         found = {static_cast<Real>(gap.slope), static_cast<Real>(gap.least + gap.size / 2)};
         return true;

@@ -312,7 +312,7 @@ struct many_thresholds {
         std::vector<std::vector<int64_t>> rows(C);
         for (size_t c = 0; c < C; ++c)
             for (size_t i = 0; i < steps; ++i) rows[c].push_back(thresholds(c, i));
-        precise = hi - lo > 1 << 24;  // float holds every x below
+        precise = hi > 1 << 24 || lo < -(1 << 24);  // float holds every x between
         if (!precise) bent = fit(rows, narrow);
         if (precise || !bent.empty()) {
             const std::vector<size_t> others = fit(rows, wide);

@@ -216,7 +216,8 @@ def pooled_network() -> QuantGraph:
     p = g.concat(g.flatten(parts[0]), g.flatten(parts[1]), g.flatten(parts[2]))
     q = g.depthwise(g.window(q, 2, 1, 0), 4, -3, 3)
     q = g.flatten(g.threshold(q, 2, -1, IntType(2, signed=True)))
-    many = g.sign(g.product(g.flatten(g.window(r, 2, 1, 1)), 8300, -1, 1))
+    r = g.flatten(g.window(g.sign(g.product(r, 3, -2, 2)), 2, 4, 1))
+    many = g.sign(g.product(r, 8300, -1, 1))
     scores = g.add(g.xnor(many, 37), g.add(g.product(q, 37, -2, 2), g.xnor(p, 37)))
     return g.finish(g.top_k(scores, 5))
 
