@@ -172,6 +172,10 @@ class QuantGraph:
         """Every tensor by name, the input first."""
         return {t.name: t for t in (self.input, *(o for lay in self.layers for o in lay.outputs))}
 
+    def layer(self, name: str) -> Layer:
+        """The layer of that name."""
+        return next(layer for layer in self.layers if layer.name == name)
+
     def check(self) -> Self:
         """Raise ``UnsupportedError`` unless every tensor is made once and read once, in order."""
         unread = {self.input.name: self.input}

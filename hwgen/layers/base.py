@@ -243,6 +243,15 @@ class Layer(ABC):
             keys.append("SIMD")
         return tuple(keys)
 
+    def settings(self, folding: Folding) -> dict[str, int]:
+        """A folding as FINN's configuration has it."""
+        values = {"PE": folding.pe, "SIMD": folding.simd}
+        return {key: values[key] for key in self.folding_keys()}
+
+    def read_settings(self, settings: Mapping[str, int]) -> Folding:
+        """The folding of an entry of FINN's configuration; what it does not name is 1."""
+        return Folding(settings.get("PE", 1), settings.get("SIMD", 1))
+
     def legal(self, folding: Folding) -> Folding:
         """Return ``folding``, or raise ``FoldingError`` that shows the legal values."""
         found = list(self.foldings())

@@ -124,7 +124,8 @@ def promised_cycles(case: Case, frames: int, latency: int) -> IntArray:
     """
     layer, folding = case
     plan = layer.schedule(folding)
-    firings = int(np.argmax(plan.emit)) + 1  # what follows only waits for the inputs' rate
+    # what follows the last output only waits for the inputs' rate, if there is a buffer
+    firings = plan.firings if plan.buffer == 0 else int(np.argmax(plan.emit)) + 1
     need = np.maximum(plan.need[:firings], 1)  # no frame starts before its first beat
     beats_in = layer.input.size // layer.lanes(folding)[0]
     emitted = np.diff(plan.emit[:firings], prepend=0)

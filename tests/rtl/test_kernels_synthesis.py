@@ -80,6 +80,8 @@ EXPECTED: list[tuple[Case, float, int, int, int]] = [
     (window((32, 4, 16), 3, 2, 1, simd=16), 0, 110, 70, 0),  # 20 x 16
     (window((32, 32, 80), 3, 1, 1, simd=16), 0.5, 130, 80, 0),  # 640 x 16
     (window((32, 32, 128), 3, 1, 1, simd=128), 0, 600, 200, 0),  # 128 x 128: not deep
+    (window((32, 32, 3), 3, 1, 0, UINT8, simd=27), 0, 60, 310, 0),  # whole patches
+    (window((28, 28, 32), 3, 1, 1, simd=288), 0, 95, 700, 0),  # padded: two registers a bit
     (xnor(1, 9, 4, pe=4, simd=9), 0, 30, 40, 0),  # constant weights
     (xnor(1, 144, 16, pe=4, simd=16), 0, 290, 200, 0),  # 36 x 64
     (xnor(1, 288, 32, pe=4, simd=32), 2, 320, 190, 0),  # 72 x 128
