@@ -148,8 +148,8 @@ def _prepare(name: str, folder: Path, flow: Dataflow) -> Run:
     if name == "reference":
         return lambda x, keep: reference.run(folder / "reference", flow.graph, x, keep=keep)
     if name == "cppsim":
-        cpp.build(folder / "cppsim", folder / "cppsim" / "build.log")
-        return lambda x, keep: cpp.run(folder / "cppsim", flow.graph, x, keep=keep)
+        library = cpp.build(folder / "cppsim", folder / "cppsim" / "build.log")
+        return lambda x, keep: cpp.run(library, flow.graph, x, keep=keep)
     rtlsim.build(folder / "rtl", folder / "rtlsim", folder / "rtlsim" / "build.log")
     return _RtlRun(folder, flow)
 
