@@ -16,7 +16,7 @@ piece of a carry chain, whose position computes ``O = S ^ C`` and passes on ``S 
 a..f be six of the bits and g the seventh.
 
 * Position 0 has S = 0 and DI = g: whatever carry came from below leaves through O, and g is the
-  carry of the next position. (This costs a position of the chain, but no logic.)
+  carry of the next position. (No LUT, as it is counted; but the one in that place can do little.)
 * Position 1 has S = parity(a..f) and DI = f, which is a full adder of parity(a..e), f and g:
   O is the parity of all seven, the carry counts twos. Still to be added are the twos within a..e,
   q = floor((a+b+c+d+e) / 2), 0 to 2.

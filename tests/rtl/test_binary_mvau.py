@@ -8,7 +8,8 @@ import pytest
 
 from tests.rtl.bench import ROUGH, Bench, Dut, initiation_interval
 from tests.rtl.kernels import Case, check_cycles, check_layer, sign_by, xnor_by
-from tests.rtl.tools import lint
+from tests.rtl.test_kernels_synthesis import cells_of, flip_flops
+from tests.rtl.tools import lint, luts
 
 RIPPLE, AND = "XNOR pairs, compressor tree", "AND in flip-flop resets, compressor tree"
 SHAPES = [  # pixels, k, m, pe, simd
@@ -57,3 +58,22 @@ def test_every_beat_leaves_in_the_promised_cycle(bench: Bench, index: int) -> No
 def test_lint_is_clean(index: int, structural: bool) -> None:
     dut = Dut.of_layer(*CASES[index])
     assert lint(dut.module, dut.parameters, dut.sources, structural=structural) == ""
+
+
+# unit, SIMD, LUTs a lane (count, sum over 9 folds, threshold); goals for AND: 0.80, 0.73 a bit
+LANES = [(AND, 64, 49), (AND, 128, 84), (RIPPLE, 64, 65), (RIPPLE, 128, 118)]
+
+
+@pytest.mark.slow
+def test_a_lane_costs_what_is_claimed_and_the_estimate_is_close(tmp_path: Path) -> None:
+    """What four more lanes add is theirs alone; weights lie in block RAM."""
+    for (unit, simd, most), work in zip(LANES, "abcd", strict=True):
+        cases = [sign_by(unit, 1, 9 * simd, 64, pe, simd) for pe in (4, 8)]
+        (tmp_path / work).mkdir()
+        four, eight = cells_of(cases, tmp_path / work)
+        assert luts(eight) - luts(four) <= 4 * most, (unit, simd, four, eight)
+        for (layer, folding), cells in zip(cases, (four, eight), strict=True):
+            estimate = layer.resources(folding)
+            assert 0.85 * luts(cells) <= estimate.lut <= 1.15 * luts(cells), (estimate, cells)
+            ff = flip_flops(cells)
+            assert 0.85 * ff <= estimate.ff <= 1.15 * ff, (estimate, cells)
