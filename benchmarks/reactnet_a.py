@@ -150,9 +150,9 @@ def run(args: argparse.Namespace) -> None:
 def cppsim(stages: Stages, graph: QuantGraph, frames: Any, want: Any, folder: Path) -> None:
     with stages.stage("cppsim: generate and compile"):
         cpp.emit(graph).write(folder)
-        cpp.build(folder, folder / "build.log")
+        library = cpp.build(folder, folder / "build.log")
     with stages.stage("cppsim: run") as said:
-        ran = cpp.run(folder, graph, frames)
+        ran = cpp.run(library, graph, frames)
         wrong = int((ran.output != want).reshape(len(want), -1).any(axis=1).sum())
         said.append(f"{wrong} of {len(want)} images differ")
         said.append(f"{1000 * ran.seconds / len(want):.1f} ms an image on all cores")

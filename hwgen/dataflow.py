@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import log2
 from typing import Self
 
+from hwgen.fusion import fuse, unfused
 from hwgen.layers.axis import AxisIn, AxisOut
 from hwgen.layers.base import Folding, Layer, Resources, RtlInstance, Schedule
 from hwgen.layers.costs import block_rams, ram_luts
@@ -129,6 +130,20 @@ class Dataflow:
         return sum(stage.layer.binary_lanes(stage.folding) for stage in self.stages)
 
     @property
+    def foldings(self) -> dict[str, Folding]:
+        """By the layers of the graph."""
+        inside = {layer.name for layer in self.graph.layers}
+        own = {stage.name: stage for stage in self.stages if stage.name in inside}
+        folding = {name: stage.folding for name, stage in own.items()}
+        return unfused((stage.layer for stage in own.values()), folding)
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """Tensors of the graph that stay within a fused stage and that no stream carries."""
+        made = {t.name for layer in self.graph.layers for t in layer.outputs}
+        return frozenset(made - {t.name for stage in self.stages for t in stage.layer.outputs})
+
+    @property
     def fps(self) -> float:
         """Frames a second at the clock."""
         return self.clock_mhz * 1e6 / self.max_cycles
@@ -154,11 +169,15 @@ def build_dataflow(
     """Cross from QuantGraph to Dataflow: place edges, foldings and width converters.
 
     ``foldings`` names every layer of the graph. Streams get depth 2; ``fifo.size`` sets them.
+    Layers that ``fusion`` joins are one stage, with the folding of the first.
     """
-    builder = _Builder(foldings)
-    builder.edge(AxisIn.of(SOURCE, graph.input, bus_bytes), graph.layers[0])
     for layer in graph.layers:
-        builder.place(layer, layer.legal(foldings[layer.name]))
+        layer.legal(foldings[layer.name])
+    hardware = fuse(graph)
+    builder = _Builder(foldings)
+    builder.edge(AxisIn.of(SOURCE, graph.input, bus_bytes), hardware.layers[0])
+    for layer in hardware.layers:
+        builder.place(layer, foldings[layer.name])
     producer = builder.stages[builder.writers[graph.output.name][0]]
     builder.edge(AxisOut.of(SINK, graph.output, bus_bytes), producer.layer)
     return Dataflow(graph, tuple(builder.stages.values()), tuple(builder.streams), clock_mhz)

@@ -162,13 +162,11 @@ def to_config(graph: QuantGraph, foldings: Mapping[str, Folding]) -> dict[str, d
     """
     config: dict[str, dict[str, int]] = {"Defaults": {}}
     for layer in graph.layers:
-        values = {"PE": foldings[layer.name].pe, "SIMD": foldings[layer.name].simd}
-        keys = layer.folding_keys()
-        if keys:
-            config[layer.name] = {key: values[key] for key in keys}
+        if settings := layer.settings(foldings[layer.name]):
+            config[layer.name] = settings
     for name, carrier in graph.fused:
         if name.startswith("FMPadding"):
-            config[name] = {"SIMD": max(foldings[carrier].simd, foldings[carrier].pe)}
+            config[name] = {"SIMD": graph.layer(carrier).lanes(foldings[carrier])[0]}
     return config
 
 
@@ -197,14 +195,15 @@ def read_config(path: Path, graph: QuantGraph) -> Foldings:
 
 def _read_one(path: Path, layer: Layer, entry: object) -> Folding:
     """One layer's entry."""
-    if not isinstance(entry, dict) or set(entry) - {"PE", "SIMD"}:
+    known = {"PE", "SIMD"} | {key for f in layer.foldings() for key in layer.settings(f)}
+    if not isinstance(entry, dict) or set(entry) - known:
         raise FoldingError(
             f"folding file {path}, layer {layer.name}: {entry!r} is not an object with "
-            f"{' and '.join(layer.folding_keys())}"
+            f"{' and '.join(sorted(known))}"
         )
     for key, value in entry.items():
         if not isinstance(value, int) or isinstance(value, bool):
             raise FoldingError(
                 f"folding file {path}, layer {layer.name}: {key} is {value!r}, not an integer"
             )
-    return layer.legal(Folding(entry.get("PE", 1), entry.get("SIMD", 1)))
+    return layer.legal(layer.read_settings(entry))

@@ -172,6 +172,10 @@ class QuantGraph:
         """Every tensor by name, the input first."""
         return {t.name: t for t in (self.input, *(o for lay in self.layers for o in lay.outputs))}
 
+    def layer(self, name: str) -> Layer:
+        """The layer of that name."""
+        return next(layer for layer in self.layers if layer.name == name)
+
     def check(self) -> Self:
         """Raise ``UnsupportedError`` unless every tensor is made once and read once, in order."""
         unread = {self.input.name: self.input}
@@ -207,8 +211,14 @@ def quantise_input(graph: QuantGraph, images: NDArray[np.float32]) -> IntArray:
         )
     if np.isnan(images).any():
         raise UnsupportedError("images hold NaN")
-    scaled = prepare(graph.scaling, images) / np.float32(graph.scaling.input_scale)
-    clipped = np.clip(np.round(scaled), *graph.scaling.limits(graph.input.dtype))
+    return quantise(graph.scaling, graph.input, images)
+
+
+def quantise(scaling: Scaling, source: Tensor, images: NDArray[np.float32]) -> IntArray:
+    """The integers (N, H, W, C) of ``source`` for images (N, C, H, W) that fit it."""
+    with np.errstate(over="ignore"):
+        scaled = prepare(scaling, images) / np.float32(scaling.input_scale)
+    clipped = np.clip(np.round(scaled), *scaling.limits(source.dtype))
     return np.ascontiguousarray(clipped.astype(np.int64).transpose(0, 2, 3, 1))
 
 

@@ -9,11 +9,16 @@ from hwgen.quant import QuantGraph, Range
 
 def narrow(graph: QuantGraph) -> QuantGraph:
     """Tell every layer the range of the integers that can reach it, whatever the image."""
+    found = ranges(graph)
+    layers = (lay.within(*(found[tensor.name] for tensor in lay.inputs)) for lay in graph.layers)
+    return replace(graph, layers=tuple(layers))
+
+
+def ranges(graph: QuantGraph) -> dict[str, Range]:
+    """The integers that every tensor can take, whatever the image, by its name."""
     found: dict[str, Range] = {graph.input.name: graph.input.dtype.range}
-    layers = []
     for layer in graph.layers:
         told = layer.within(*(found[tensor.name] for tensor in layer.inputs))
-        ranges = told.ranges(*(found[tensor.name] for tensor in layer.inputs))
-        found.update(zip((tensor.name for tensor in layer.outputs), ranges, strict=True))
-        layers.append(told)
-    return replace(graph, layers=tuple(layers))
+        made = told.ranges(*(found[tensor.name] for tensor in layer.inputs))
+        found.update(zip((tensor.name for tensor in layer.outputs), made, strict=True))
+    return found

@@ -22,7 +22,6 @@ DATA = "verification_output/data.npz"
 
 def describe_build(flow: Dataflow, board: Board, engine: str = "rtl") -> Files:
     """The files that, with the dataflow model, let ``load_dataflow`` rebuild the Dataflow."""
-    foldings = {stage.name: stage.folding for stage in flow.stages}
     config = {
         "name": flow.graph.name,
         "engine": engine,
@@ -33,7 +32,7 @@ def describe_build(flow: Dataflow, board: Board, engine: str = "rtl") -> Files:
     return Files(
         {
             CONFIG: yaml.safe_dump(config, sort_keys=True).encode(),
-            FOLDING: to_json(to_config(flow.graph, foldings)),
+            FOLDING: to_json(to_config(flow.graph, flow.foldings)),
         }
     )
 

@@ -60,7 +60,7 @@ class UnitChoice(_Record):
 class LayerResources(_Record):
     """estimate_layer_resources.json; the row ``streams`` is all FIFOs and width converters.
 
-    ``activation_units``: by layer, for those that had a choice.
+    ``activation_units``: the circuits of activations and binary products, by layer.
     """
 
     layers: dict[str, Used]

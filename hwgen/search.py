@@ -20,6 +20,7 @@ from scipy.sparse import coo_array
 from hwgen.board import Board
 from hwgen.dataflow import Stream
 from hwgen.errors import FoldingError
+from hwgen.fusion import fuse, unfused
 from hwgen.layers.base import Folding, Layer, Resources
 from hwgen.layers.width_converter import WidthConverter
 from hwgen.quant import QuantGraph, Tensor
@@ -63,7 +64,7 @@ class Search:
     """All legal foldings of a network on a board."""
 
     def __init__(self, graph: QuantGraph, board: Board) -> None:
-        self.graph = graph
+        self.graph = graph = fuse(graph)
         r = board.resources
         have = np.array([r.LUT, 4 * r.FF, max(r.BRAM36, 1), max(r.DSP, 1)], np.float64)
         self.weights: Vector = 1 / have
@@ -176,4 +177,5 @@ class _Program:
             name: next(o for v, o in options.items() if result.x[v] > 0.5)
             for name, options in self.chosen.items()
         }
-        return Found({name: o.folding for name, o in taken.items()}, costs.T @ result.x)
+        foldings = {name: o.folding for name, o in taken.items()}
+        return Found(unfused(self.search.graph.layers, foldings), costs.T @ result.x)

@@ -97,7 +97,9 @@ def verify(
                 run = _prepare(name, folder, flow)
             with journal.step(f"run {name}"):
                 try:
-                    verdicts[name], outputs[name], place = _compare(flow, run, frames, expected)
+                    hidden = flow.hidden if name == "rtlsim" else frozenset()
+                    found = _compare(flow, run, frames, expected, hidden)
+                    verdicts[name], outputs[name], place = found
                 except MismatchError as error:  # no output at all: deadlock, a broken protocol
                     verdicts[name], place = _failed(flow, run, frames, error)
                 if place is not None:
@@ -146,8 +148,8 @@ def _prepare(name: str, folder: Path, flow: Dataflow) -> Run:
     if name == "reference":
         return lambda x, keep: reference.run(folder / "reference", flow.graph, x, keep=keep)
     if name == "cppsim":
-        cpp.build(folder / "cppsim", folder / "cppsim" / "build.log")
-        return lambda x, keep: cpp.run(folder / "cppsim", flow.graph, x, keep=keep)
+        library = cpp.build(folder / "cppsim", folder / "cppsim" / "build.log")
+        return lambda x, keep: cpp.run(library, flow.graph, x, keep=keep)
     rtlsim.build(folder / "rtl", folder / "rtlsim", folder / "rtlsim" / "build.log")
     return _RtlRun(folder, flow)
 
@@ -210,15 +212,16 @@ class _RtlRun:
 
 
 def _compare(
-    flow: Dataflow, run: Run, frames: IntArray, expected: IntArray
+    flow: Dataflow, run: Run, frames: IntArray, expected: IntArray, hidden: frozenset[str]
 ) -> tuple[Verdict, IntArray, Mismatch | None]:
-    """An engine's verdict, its outputs, and where it differs first."""
+    """An engine's verdict, its outputs, and where it differs first, but for ``hidden`` tensors."""
     layers = interpret(flow.graph, frames[:LAYERWISE])
     started = time.monotonic()
     whole = run(frames, False)
     traced = run(frames[:LAYERWISE], True)
     seconds = time.monotonic() - started
-    unrecorded = {t.name for lay in flow.graph.layers for t in lay.outputs} - set(traced.tensors)
+    made = {t.name for layer in flow.graph.layers for t in layer.outputs}
+    unrecorded = made - hidden - set(traced.tensors)
     if unrecorded:  # what was not recorded was not compared
         raise MismatchError(f"no output was recorded for {', '.join(sorted(unrecorded))}")
     ran = len(whole.output)

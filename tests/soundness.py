@@ -74,8 +74,8 @@ def run_reference(graph: QuantGraph, frames: IntArray, folder: Path, seed: int) 
 
 def run_cpp(graph: QuantGraph, frames: IntArray, folder: Path, seed: int) -> EngineRun:
     cpp.emit(graph).write(folder)
-    cpp.build(folder, folder / "build.log", ("-std=c++17", "-O1", "-Wall", "-Werror", "-pthread"))
-    return cpp.run(folder, graph, frames, keep=True)
+    flags = ("-std=c++17", "-O1", "-Wall", "-Werror", "-pthread")
+    return cpp.run(cpp.build(folder, folder / "build.log", flags), graph, frames, keep=True)
 
 
 def run_rtl(graph: QuantGraph, frames: IntArray, folder: Path, seed: int) -> EngineRun:

@@ -14,7 +14,7 @@ from hwgen import folding
 from hwgen.board import load_board
 from hwgen.dataflow import build_dataflow
 from hwgen.errors import FoldingError, ResourceError, UserInputError
-from hwgen.layers import Add, Fork, IntMvau, Threshold, XnorMvau
+from hwgen.layers import Add, Fork, IntMvau, Threshold, Window, XnorMvau
 from hwgen.layers.base import Folding, Resources
 from hwgen.quant import IntType, QuantGraph, Scaling, Tensor
 from hwgen.search import Search, vector
@@ -201,3 +201,29 @@ def test_width_converters_join_every_pair_of_lane_counts() -> None:
             assert stream.tensor.size % stream.lanes == 0
         for stage in flow.stages:
             stage.layer.check()
+
+
+def test_a_window_of_whole_patches_is_finns_parallel_window(tmp_path: Path) -> None:
+    graph = random_reactnet()
+    window = next(layer for layer in graph.layers if isinstance(layer, Window))
+    assert window.patch is not None
+    chosen = folding.smallest(graph, BOARD) | {window.name: window.patch}
+    config = folding.to_config(graph, chosen)
+    channels = window.input.channels
+    assert config[window.name] == {"SIMD": channels, "parallel_window": 1}
+    path = tmp_path / "folding.json"
+    path.write_text(json.dumps(config))
+    assert folding.read_config(path, graph) == chosen
+    config[window.name]["SIMD"] = channels + 1
+    path.write_text(json.dumps(config))
+    with pytest.raises(FoldingError, match=rf"{window.name}: parallel_window needs a SIMD of all"):
+        folding.read_config(path, graph)
+
+
+def test_whole_patches_lift_the_rate_of_a_stem_of_one_channel() -> None:
+    graph = random_reactnet(width=4, size=(16, 16))
+    window = next(layer for layer in graph.layers if isinstance(layer, Window))
+    assert window.patch is not None
+    flow, _ = folding.plan(graph, BOARD, folding.fastest(graph, BOARD), 100)
+    by_taps = min(window.cycles(f) for f in window.foldings() if f != window.patch)
+    assert flow.max_cycles < by_taps / 2

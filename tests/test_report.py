@@ -307,7 +307,9 @@ def test_activations_list_every_circuit_and_why_one_is_taken(build: Path) -> Non
     assert "a single step" in shown
     rows = json.loads((build / "report/estimate_layer_resources.json").read_text())
     units = rows["activation_units"]
-    assert set(units) == {name for name in rows["layers"] if name.startswith("Thresholding")}
+    steps = {name for name in rows["layers"] if name.startswith("Thresholding")}
+    assert set(units) == steps | {"MVAU_1", "MVAU_2"}  # the binary ones
+    assert "XNOR pairs, compressor tree" in shown
     for name, unit in units.items():
         assert unit["candidates"][unit["chosen"]] == rows["layers"][name]
 

@@ -43,6 +43,7 @@ def emit(dataflow: Dataflow) -> Files:
     content = {f"{name}.sv": static(f"rtl/{name}.sv") for name in kernels(dataflow)}
     for instance in instances:
         content.update(instance.memories)
+        content.update({f"{name}.sv": text for name, text in instance.sources.items()})
     content[f"{TOP}.sv"] = _top(dataflow)
     sources = sorted(path for path in content if path.endswith(".sv"))
     content["filelist.f"] = "".join(f"{path}\n" for path in sources).encode()
@@ -52,15 +53,21 @@ def emit(dataflow: Dataflow) -> Files:
 def kernels(dataflow: Dataflow) -> list[str]:
     """The modules of templates/rtl that the design needs, those within other kernels included."""
     library = {path.stem for path in (data_folder("templates") / "rtl").glob("*.sv")}
+    instances = [stage.rtl() for stage in dataflow.stages]
+    made = [text for instance in instances for text in instance.sources.values()]
     found: set[str] = set()
-    todo = {"fifo", *(stage.rtl().module for stage in dataflow.stages)}
+    todo = {"fifo", *(each.module for each in instances), *_instantiated(*made)} & library
     while todo:
         name = todo.pop()
         found.add(name)
-        code = _COMMENT.sub("", static(f"rtl/{name}.sv").decode())
-        instantiated = re.findall(r"\b(\w+)\s+(?:#\s*\(|\w+\s*\()", code)
-        todo |= (set(instantiated) & library) - found
+        todo |= (_instantiated(static(f"rtl/{name}.sv")) & library) - found
     return sorted(found)
+
+
+def _instantiated(*sources: bytes) -> set[str]:
+    """Modules that ``sources`` instantiate, and words that look like one."""
+    code = _COMMENT.sub("", b"\n".join(sources).decode())
+    return set(re.findall(r"\b(\w+)\s+(?:#\s*\(|\w+\s*\()", code))
 
 
 def identifiers(names: Iterable[str]) -> dict[str, str]:
@@ -79,10 +86,12 @@ def identifiers(names: Iterable[str]) -> dict[str, str]:
 
 def tensor_streams(dataflow: Dataflow) -> dict[str, int]:
     """For every tensor that a layer of the graph writes, the index of the stream it leaves by."""
+    inside = {layer.name for layer in dataflow.graph.layers}
     written = {
-        (layer.name, port): tensor.name
-        for layer in dataflow.graph.layers
-        for port, tensor in enumerate(layer.outputs)
+        (stage.name, port): tensor.name
+        for stage in dataflow.stages
+        if stage.name in inside
+        for port, tensor in enumerate(stage.layer.outputs)
     }
     return {
         written[s.source, s.source_port]: index

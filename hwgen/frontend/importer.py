@@ -28,6 +28,7 @@ from hwgen.frontend.load import consistent, load
 from hwgen.frontend.quant_graph import to_quant_graph
 from hwgen.frontend.streamline import streamline
 from hwgen.frontend.values import IntegerGraph
+from hwgen.layers import Window
 from hwgen.layers.base import Folding
 from hwgen.quant import IntArray, IntType, QuantGraph, Scaling, prepare, quantise_input
 
@@ -150,8 +151,13 @@ def fold(imported: Imported, foldings: Mapping[str, Folding]) -> ModelWrapper:
         # These fold channels, as PE of their layers; FINN calls it SIMD.
         streaming = node.op_type in ("StreamingConcat", "StreamingSplit")
         pe_as_simd = streaming or carriers[node.name] in pools
+        layer = imported.graph.layer(carriers[node.name])
         simd = folding.pe if pe_as_simd else folding.simd
-        for key, value in (("PE", folding.pe), ("SIMD", simd)):
+        settings = {"PE": folding.pe, "SIMD": simd}
+        if isinstance(layer, Window):
+            settings["SIMD"] = layer.lanes(folding)[0]
+            settings["parallel_window"] = int(folding == layer.patch)
+        for key, value in settings.items():
             if key in op.get_nodeattr_types():
                 op.set_nodeattr(key, value)
     for node in model.graph.node:  # FINN's window gives a depthwise product the channels it takes
@@ -159,6 +165,7 @@ def fold(imported: Imported, foldings: Mapping[str, Folding]) -> ModelWrapper:
             window = model.find_producer(node.input[0])
             if window is not None and window.op_type == "ConvolutionInputGenerator":
                 getCustomOp(window).set_nodeattr("SIMD", getCustomOp(node).get_nodeattr("PE"))
+                getCustomOp(window).set_nodeattr("parallel_window", 0)
     frames = _frames(model, imported.images, imported.graph.scaling)
     compare.require_same("folding", imported.values, compare.execute(model, frames))
     return model
@@ -195,6 +202,8 @@ def finn_folding(folded: ModelWrapper, part: str) -> dict[str, dict[str, int]]:
         op = getCustomOp(node)
         keys = [key for key in ("PE", "SIMD") if key in op.get_nodeattr_types()]
         config[node.name] = {key: int(op.get_nodeattr(key)) for key in keys}
+        if "parallel_window" in op.get_nodeattr_types() and op.get_nodeattr("parallel_window"):
+            config[node.name]["parallel_window"] = 1
     return config
 
 

@@ -114,12 +114,14 @@ class RtlInstance:
     """A kernel as the top instantiates it: parameters by name, memory files by file name.
 
     String parameters name memory files; ``memories`` holds their contents by file name. A tuple is
-    a flat vector of 32 bits an element, element 0 lowest.
+    a flat vector of 32 bits an element, element 0 lowest. ``sources`` are modules that were made
+    for this instance, by name; all others stand in templates/rtl.
     """
 
     module: str
     parameters: Mapping[str, Parameter]
     memories: Mapping[str, bytes] = field(default_factory=dict)
+    sources: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def literals(self) -> dict[str, str]:
@@ -222,6 +224,11 @@ class Layer(ABC):
         return 0
 
     @property
+    def parts(self) -> tuple[Layer, ...]:
+        """The layers of the graph that it stands for: itself, where hardware fuses nothing."""
+        return (self,)
+
+    @property
     def input(self) -> Tensor:
         """The only input."""
         (tensor,) = self.inputs
@@ -242,6 +249,15 @@ class Layer(ABC):
         if any(f.simd != found[0].simd for f in found):
             keys.append("SIMD")
         return tuple(keys)
+
+    def settings(self, folding: Folding) -> dict[str, int]:
+        """A folding as FINN's configuration has it."""
+        values = {"PE": folding.pe, "SIMD": folding.simd}
+        return {key: values[key] for key in self.folding_keys()}
+
+    def read_settings(self, settings: Mapping[str, int]) -> Folding:
+        """The folding of an entry of FINN's configuration; what it does not name is 1."""
+        return Folding(settings.get("PE", 1), settings.get("SIMD", 1))
 
     def legal(self, folding: Folding) -> Folding:
         """Return ``folding``, or raise ``FoldingError`` that shows the legal values."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import ceil, log2
 from typing import ClassVar, Self
 
 import numpy as np
 
 from hwgen.layers.base import (
     Call,
+    Choice,
     FinnNode,
     Folding,
     Layer,
@@ -23,6 +23,7 @@ from hwgen.layers.base import (
 from hwgen.layers.costs import ram_luts, rom
 from hwgen.layers.memory import mem_file
 from hwgen.layers.multiplier import Multiplier
+from hwgen.layers.xnor_unit import XnorUnit, choose, smallest, xnor_units
 from hwgen.quant import BINARY, IntArray, IntType, Range
 
 
@@ -122,8 +123,8 @@ class XnorMvau(Mvau):
         self.check_range(0, self.matrix[0])
 
     def pipeline(self, folding: Folding) -> int:
-        """Two, and one for every four levels of the popcount tree (STAGES in mvau_xnor.sv)."""
-        return 2 + (folding.simd.bit_length() - 1) // 4
+        """That of the chosen unit."""
+        return self.unit(folding).latency
 
     def ranges(self, *inputs: Range) -> tuple[Range, ...]:
         """Popcounts of K bits."""
@@ -134,37 +135,29 @@ class XnorMvau(Mvau):
         """Call ``ops.xnor_matmul``."""
         return Call("xnor_matmul", {}, {"weights": self.weights})
 
+    def units(self, folding: Folding) -> tuple[XnorUnit, ...]:
+        """Every circuit that computes the layer."""
+        return xnor_units(self.weights, folding, self.output.dtype.bits)
+
+    def unit(self, folding: Folding) -> XnorUnit:
+        """The smallest of them."""
+        return smallest(self.units(folding))
+
+    def choice(self, folding: Folding) -> Choice:
+        """The units with their costs."""
+        return choose(self.units(folding))
+
     def resources(self, folding: Folding) -> Resources:
-        """Compressor tree and accumulator per PE, and the memories."""
-        acc, lanes = self.output.dtype.bits, folding.pe * folding.simd
-        if self.fold(folding) == (1, 1):  # weights are constants and vanish into the popcount
-            return Resources(lut=20 + 0.5 * lanes, ff=40 + folding.simd + folding.pe * 2 * acc)
-        levels = 1 + ceil(log2(max(folding.simd, 2)))
-        return self.memory_cost(folding, 1) + Resources(
-            lut=30 + 1.55 * lanes + folding.pe * acc,
-            ff=40 + folding.simd + folding.pe * (levels + acc),
-        )
+        """Those of the chosen unit."""
+        return self.unit(folding).cost
 
     def binary_lanes(self, folding: Folding) -> int:
         """PE * SIMD."""
         return folding.pe * folding.simd
 
     def rtl(self, folding: Folding) -> RtlInstance:
-        """Instantiate mvau_xnor.sv."""
-        k, m = self.matrix
-        name, content = self.weight_memory(folding, self.weights, 1)
-        return RtlInstance(
-            "mvau_xnor",
-            {
-                "K": k,
-                "M": m,
-                "SIMD": folding.simd,
-                "PE": folding.pe,
-                "ACC_BITS": self.output.dtype.bits,
-                "WEIGHTS": name,
-            },
-            {name: content},
-        )
+        """Instantiate the chosen unit."""
+        return self.unit(folding).rtl()
 
 
 @dataclass(frozen=True, slots=True)

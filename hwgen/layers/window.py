@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import log2
 from typing import ClassVar, Self
 
 import numpy as np
 
+from hwgen.errors import FoldingError
 from hwgen.layers.base import (
     Call,
     FinnNode,
@@ -20,6 +21,7 @@ from hwgen.layers.base import (
     lane_foldings,
 )
 from hwgen.layers.costs import block_rams, ram_luts
+from hwgen.quant import IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +81,70 @@ class Window(Layer):
             },
         )
 
+    @property
+    def patch(self) -> Folding | None:
+        """A whole patch a cycle (FINN's parallel_window), where patch_window.sv can."""
+        if self.kernel < 2 or 2 * self.pad >= self.kernel or self.input.shape[1] < 2:
+            return None
+        return Folding(simd=self.output.channels)
+
     def foldings(self) -> Iterator[Folding]:
-        """SIMD divides the channels."""
-        return (Folding(simd=f.pe) for f in lane_foldings(self.input.channels))
+        """SIMD divides the channels, or is that of a whole patch."""
+        yield from (Folding(simd=f.pe) for f in lane_foldings(self.input.channels))
+        if self.patch is not None:
+            yield self.patch
+
+    def settings(self, folding: Folding) -> dict[str, int]:
+        """FINN folds the window by channels, and says apart that it shows whole patches."""
+        whole = folding == self.patch
+        return {"SIMD": self.lanes(folding)[0]} | ({"parallel_window": 1} if whole else {})
+
+    def read_settings(self, settings: Mapping[str, int]) -> Folding:
+        """A parallel window takes all channels at once."""
+        if not settings.get("parallel_window", 0):
+            return Folding(simd=settings.get("SIMD", 1))
+        if self.patch is None or settings.get("SIMD", 1) != self.input.channels:
+            raise FoldingError(
+                f"layer {self.name}: parallel_window needs a SIMD of all {self.input.channels} "
+                "channels, a kernel of at least 2 that is more than twice the padding, and an "
+                "image at least 2 wide"
+            )
+        return self.patch
 
     def lanes(self, folding: Folding) -> tuple[int, int]:
-        """SIMD channels in and out."""
-        return folding.simd, folding.simd
+        """SIMD channels in and out; or a pixel in and a patch out."""
+        return min(folding.simd, self.input.channels), folding.simd
 
     def cycles(self, folding: Folding) -> int:
-        """One cycle an output beat, or an input beat where a stride makes those more."""
+        """One cycle an output beat, or an input beat where a stride makes those more.
+
+        With whole patches a pixel, and more while the last patches reach into the padding.
+        """
+        if folding == self.patch:
+            return max(self.input.pixels, int(self._completed[-1]) + 1)
         return max(self.input.size, self.output.size) // folding.simd
+
+    @property
+    def _completed(self) -> IntArray:
+        """By patch, the step of patch_window.sv that completes it, of an image in one long row."""
+        (_, w, _), (out_h, out_w, _) = self.input.shape, self.output.shape
+        nearest = self.kernel - 1 - self.pad
+        oy, ox = np.ogrid[:out_h, :out_w]
+        y, x = oy * self.stride + nearest, ox * self.stride + nearest
+        steps: IntArray = (y * w + x).reshape(-1)
+        return steps
 
     def schedule(self, folding: Folding) -> Schedule:
         """Outputs wait for the exact beat they show; rows are freed whole.
 
         Firings are the output beats; where a stride makes input beats more, those set the rate.
+        With whole patches a firing is a step, which takes a pixel as long as there is one.
         """
+        if folding == self.patch:
+            steps = np.arange(1, self.cycles(folding) + 1, dtype=np.int64)
+            taken = np.minimum(steps, self.input.pixels)
+            emit = np.searchsorted(self._completed, steps, side="left").astype(np.int64)
+            return Schedule(taken, taken, emit, buffer=0, latency=1 + (self.pad > 0))
         h, w, c = self.input.shape
         out_h, out_w, _ = self.output.shape
         fold = c // folding.simd
@@ -133,6 +182,8 @@ class Window(Layer):
 
     def resources(self, folding: Folding) -> Resources:
         """Line buffer in LUTRAM or block RAM, and the address generator."""
+        if folding == self.patch:
+            return self._patch_resources()
         _, w, c = self.input.shape
         width = folding.simd * self.input.dtype.bits
         depth = self.buffer_rows * w * (c // folding.simd)
@@ -142,21 +193,33 @@ class Window(Layer):
             return Resources(lut=counters, ff=30 + 4 * log2(depth), bram36=blocks)
         return Resources(lut=counters + ram_luts(width, depth), ff=24 + 4 * log2(depth) + width)
 
+    def _patch_resources(self) -> Resources:
+        """Of patch_window.sv: rows in one memory, the window, and the output where it is padded."""
+        _, w, c = self.input.shape
+        pixel = c * self.input.dtype.bits
+        column, patch = (self.kernel - 1) * pixel, self.kernel**2 * pixel
+        padded = self.pad > 0
+        border = 4 + 3 * self.kernel if padded else 0
+        control = Resources(lut=14 + 2 * log2(w) + border, ff=16 + 3 * log2(w))
+        held = Resources(ff=patch * (1 + padded) + column)
+        if column * w > 8192 and w > 256:  # as patch_window.sv decides
+            return control + Resources(ff=patch * (1 + padded), bram36=block_rams(column, w))
+        return control + held + Resources(lut=ram_luts(column, w))
+
     def rtl(self, folding: Folding) -> RtlInstance:
-        """Instantiate sliding_window.sv."""
+        """Instantiate sliding_window.sv, or patch_window.sv for whole patches."""
         h, w, c = self.input.shape
-        return RtlInstance(
-            "sliding_window",
-            {
-                "HEIGHT": h,
-                "WIDTH": w,
-                "CHANNELS": c,
-                "KERNEL": self.kernel,
-                "STRIDE": self.stride,
-                "PAD": self.pad,
-                "PAD_VALUE": self.pad_value & ((1 << self.input.dtype.bits) - 1),
-                "BITS": self.input.dtype.bits,
-                "SIMD": folding.simd,
-                "ROWS": self.buffer_rows,
-            },
-        )
+        image = {
+            "HEIGHT": h,
+            "WIDTH": w,
+            "CHANNELS": c,
+            "KERNEL": self.kernel,
+            "STRIDE": self.stride,
+            "PAD": self.pad,
+            "PAD_VALUE": self.pad_value & ((1 << self.input.dtype.bits) - 1),
+            "BITS": self.input.dtype.bits,
+        }
+        if folding == self.patch:
+            return RtlInstance("patch_window", image)
+        rows = {"SIMD": folding.simd, "ROWS": self.buffer_rows}
+        return RtlInstance("sliding_window", image | rows)

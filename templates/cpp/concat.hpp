@@ -1,6 +1,7 @@
 // The channels of all inputs, pixel by pixel, the first input's first.
 #pragma once
 
+#include <algorithm>
 #include <tuple>
 #include <utility>
 
@@ -28,7 +29,10 @@ struct concat {
 
     template <class In, class Out>
     static void append(size_t pixel, size_t& first, const In& in, const Out& out) {
-        out.store_part(pixel, first, In::C, [&](size_t c) { return in.at(pixel, c); });
+        if constexpr (In::plain && Out::plain)
+            std::copy_n(in.data + pixel * In::C, In::C, out.data + pixel * Out::C + first);
+        else
+            out.store_part(pixel, first, In::C, [&](size_t c) { return in.at(pixel, c); });
         first += In::C;
     }
 };

@@ -3,13 +3,12 @@
 
 #include "tensor.hpp"
 
+// Outputs lie where the input does (model.hpp gives them one place), so there is nothing to do.
 template <class L, class In, class... Outs>
 struct fork {
-    static_assert(sizeof...(Outs) == L::outputs);
+    static_assert(sizeof...(Outs) == L::outputs && (std::is_same_v<In, Outs> && ...));
 
     explicit fork(const Params&) {}
 
-    [[gnu::noinline]] void operator()(size_t n, const In& in, Outs&... outs) const {
-        (std::memcpy(outs.data.get(), in.data.get(), n * In::frame_bytes), ...);
-    }
+    void operator()(size_t, const In&, Outs&...) const {}
 };

@@ -1,6 +1,9 @@
-// The loop that matrix products share: blocks of output channels, one vector lane a channel.
+// Integer products of any width: blocks of output channels, one vector lane a channel.
 #pragma once
 
+#include <algorithm>
+
+#include "simd.hpp"
 #include "tensor.hpp"
 
 // Lanes of a block for M channels: as wide as possible with the least padding.
@@ -19,22 +22,24 @@ struct Blocked {
         return data[(m / kBlock * kRows + row) * kBlock + m % kBlock];
     }
 
-    // out(pixel, m) = finish(m, sum over rows of term(load(pixel, row), weight(row, m)))
-    template <class Out, class Load, class Term, class Finish>
-    void multiply(const Out& out, size_t pixels, Load&& load, Term&& term, Finish&& finish) const {
-        constexpr size_t last = kM - (blocks - 1) * kBlock;
+    // Channel m of a pixel becomes bias[m] + sum over rows of x[row] * weight(row, m).
+    template <class Out>
+    void multiply(const Out& out, size_t pixel, const T* x, const T* bias) const {
         for (size_t block = 0; block < blocks; ++block) {
-            const T* const weights = data.get() + block * kRows * kBlock;
-            for (size_t pixel = 0; pixel < pixels; ++pixel) {
-                alignas(64) T sums[kBlock] = {};
-                for (size_t row = 0; row < kRows; ++row) {
-                    const T x = load(pixel, row);
-                    for (size_t lane = 0; lane < kBlock; ++lane)
-                        sums[lane] += term(x, weights[row * kBlock + lane]);
-                }
-                out.store_part(pixel, block * kBlock, block + 1 < blocks ? kBlock : last,
-                               [&](size_t i) { return finish(block * kBlock + i, sums[i]); });
-            }
+            const T* const w = data.get() + block * kRows * kBlock;
+            alignas(64) T sums[kBlock];
+            dispatch(
+                [](const T* x, const T* w, T* to) INLINE {
+                    T sums[kBlock] = {};
+                    for (size_t row = 0; row < kRows; ++row)
+                        for (size_t lane = 0; lane < kBlock; ++lane)
+                            sums[lane] += x[row] * w[row * kBlock + lane];
+                    for (size_t lane = 0; lane < kBlock; ++lane) to[lane] = sums[lane];
+                },
+                x, w, &sums[0]);
+            const size_t first = block * kBlock;
+            out.store_part(pixel, first, std::min(kBlock, kM - first),
+                           [&](size_t i) { return sums[i] + bias[first + i]; });
         }
     }
 };

@@ -1,6 +1,8 @@
 // The channels of every pixel in equal parts, one for every output.
 #pragma once
 
+#include <algorithm>
+
 #include "tensor.hpp"
 
 template <class L, class In, class... Outs>
@@ -19,7 +21,10 @@ struct split {
    private:
     template <class Out>
     static void take(size_t pixel, size_t& first, const In& in, Out& out) {
-        out.store(pixel, [&](size_t c) { return in.at(pixel, first + c); });
+        if constexpr (In::plain && Out::plain)
+            std::copy_n(in.data + pixel * In::C + first, Out::C, out.data + pixel * Out::C);
+        else
+            out.store(pixel, [&](size_t c) { return in.at(pixel, first + c); });
         first += Out::C;
     }
 };

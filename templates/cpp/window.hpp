@@ -1,77 +1,54 @@
 // im2col: (H, W, C) to (OH, OW, kernel * kernel * C), taps ordered (ky, kx, c).
+//
+// Patches are not written out: the padded image is kept, and its readers find their taps there.
 #pragma once
 
 #include <algorithm>
 
 #include "tensor.hpp"
 
+// What model.hpp stores as the output of a window.
+template <class L, class In, class Type>
+using window_output = Patches<In, Type, L::kernel, L::stride, L::pad>;
+
 template <class L, class In, class Out>
 struct window {
-    static constexpr size_t K = L::kernel, C = In::C;
+    static constexpr size_t pad = L::pad, C = In::C;
+    using Image = typename Out::Image;
+    using Unit = typename Image::Unit;
 
-    explicit window(const Params&) {}
+    Buffer<Unit> padding{Image::stride};  // a pixel of it
+
+    explicit window(const Params&) {
+        const Image pixel(padding.get());
+        pixel.store(0, [](size_t) { return L::pad_value; });
+    }
 
     [[gnu::noinline]] void operator()(size_t n, const In& in, Out& out) const {
         for (size_t frame = 0; frame < n; ++frame)
-            for (size_t oy = 0; oy < Out::H; ++oy)
-                for (size_t ox = 0; ox < Out::W; ++ox) {
-                    const auto* from = in.data.get() + frame * In::pixels * In::stride;
-                    auto* to = out.data.get() +
-                               ((frame * Out::H + oy) * Out::W + ox) * Out::stride;
-                    if constexpr (In::packed && C % 64 != 0)
-                        append_bits(from, to, oy, ox);
-                    else
-                        copy_units(from, to, oy, ox);
-                }
+            for (size_t y = 0; y < Image::H; ++y) {
+                const size_t row = (frame * Image::H + y) * Image::W;
+                const bool inside = y >= pad && y < pad + In::H;
+                fill(out.image, row, inside ? pad : Image::W);
+                if (!inside) continue;
+                copy(in, (frame * In::H + y - pad) * In::W, out.image, row + pad);
+                fill(out.image, row + pad + In::W, pad);
+            }
     }
 
    private:
-    using Unit = typename In::Unit;
-
-    // A unit that shows nothing but padding.
-    static constexpr Unit fill() {
-        return static_cast<Unit>(In::packed ? -static_cast<int64_t>(L::pad_value) : L::pad_value);
+    void fill(const Image& image, size_t first, size_t pixels) const {
+        for (size_t pixel = first; pixel < first + pixels; ++pixel)
+            std::copy_n(padding.get(), Image::stride, image.data + pixel * Image::stride);
     }
 
-    static bool inside(size_t y, size_t x) { return y < In::H && x < In::W; }
-
-    // Pixels are whole units: the taps of a kernel row lie side by side in input and output.
-    static void copy_units(const Unit* from, Unit* to, size_t oy, size_t ox) {
-        constexpr size_t unit = In::stride;
-        const size_t x = ox * L::stride - L::pad;  // wraps around left of the image
-        for (size_t ky = 0; ky < K; ++ky) {
-            const size_t y = oy * L::stride + ky - L::pad;
-            Unit* row = to + ky * K * unit;
-            if (inside(y, x) && inside(y, x + K - 1)) {
-                std::memcpy(row, from + (y * In::W + x) * unit, K * unit * sizeof(Unit));
-                continue;
-            }
-            for (size_t kx = 0; kx < K; ++kx) {
-                if (inside(y, x + kx))
-                    std::copy_n(from + (y * In::W + x + kx) * unit, unit, row + kx * unit);
-                else
-                    std::fill_n(row + kx * unit, unit, fill());
-            }
-        }
-    }
-
-    // A pixel of C bits begins anywhere in a word of the output.
-    static void append_bits(const uint64_t* from, uint64_t* to, size_t oy, size_t ox) {
-        constexpr uint64_t tail = (uint64_t{1} << (C % 64)) - 1;
-        std::fill_n(to, Out::stride, 0);
-        for (size_t ky = 0; ky < K; ++ky)
-            for (size_t kx = 0; kx < K; ++kx) {
-                const size_t y = oy * L::stride + ky - L::pad, x = ox * L::stride + kx - L::pad;
-                const uint64_t* pixel =
-                    inside(y, x) ? from + (y * In::W + x) * In::stride : nullptr;
-                for (size_t word = 0; word < In::stride; ++word) {
-                    const uint64_t mask = word + 1 < In::stride ? ~uint64_t{0} : tail;
-                    const uint64_t bits = pixel ? pixel[word] : fill() & mask;
-                    const size_t at = (ky * K + kx) * C + 64 * word;
-                    to[at / 64] |= bits << (at % 64);
-                    if (at % 64 && at / 64 + 1 < Out::stride)
-                        to[at / 64 + 1] |= bits >> (64 - at % 64);
-                }
-            }
+    // A row of the input.
+    static void copy(const In& in, size_t from, const Image& image, size_t to) {
+        if constexpr (!In::view)
+            std::memcpy(image.data + to * Image::stride, in.data + from * Image::stride,
+                        In::W * Image::stride * sizeof(Unit));
+        else
+            for (size_t x = 0; x < In::W; ++x)
+                image.store(to + x, [&](size_t c) { return in.at(from + x, c); });
     }
 };

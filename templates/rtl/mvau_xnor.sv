@@ -12,6 +12,7 @@
 // last beat of a vector that leaves the replay buffer (with NF = 1: that arrives) to y.
 // s_ready_o depends combinationally on m_ready_i where NF = 1.
 // Memories: the replay buffer (LUTRAM) and the weights (LUTs, or block RAM where large).
+// Any family; where the weights are constants, synthesis takes them into the adders.
 `default_nettype none
 
 module mvau_xnor #(
@@ -27,60 +28,32 @@ module mvau_xnor #(
     input  wire logic                   s_valid_i,
     output wire logic                   s_ready_o,
     input  wire logic [SIMD-1:0]        s_data_i,
-    output      logic                   m_valid_o,
+    output wire logic                   m_valid_o,
     input  wire logic                   m_ready_i,
     output      logic [PE*ACC_BITS-1:0] m_data_o
 );
-  if (SIMD < 1 || PE < 1 || K < 1 || M < 1 || K % SIMD != 0 || M % PE != 0) begin : gen_bad_shape
-    $error("mvau_xnor: SIMD must divide K and PE must divide M");
-  end
   if (ACC_BITS < $clog2(K + 1)) begin : gen_bad_bits
     $error("mvau_xnor: ACC_BITS must hold K");
   end
 
-  localparam int unsigned SF = K / SIMD;
-  localparam int unsigned NF = M / PE;
-  localparam int unsigned INDEX_BITS = SF * NF > 1 ? $clog2(SF * NF) : 1;
   localparam int unsigned COUNT_BITS = $clog2(SIMD + 1);
   // A register after every fourth level of adders, the accumulator's included.
   localparam int unsigned STAGES = COUNT_BITS < 2 ? 0 : (COUNT_BITS - 1) / 4;
 
-  wire logic en = m_ready_i || !m_valid_o;
-  wire logic x_valid, x_last;
-  wire logic [SIMD-1:0] x;
-  wire logic [INDEX_BITS-1:0] index;
-  replay_buffer #(.WIDTH(SIMD), .SF(SF), .NF(NF)) u_replay (
+  wire logic en, add, first;
+  wire logic [SIMD-1:0] a;
+  wire logic [PE*SIMD-1:0] w;
+  // verilator lint_off UNUSEDSIGNAL
+  wire logic last, extra;
+  // verilator lint_on UNUSEDSIGNAL
+  mvau_fetch #(
+      .K(K), .M(M), .SIMD(SIMD), .PE(PE), .STAGES(STAGES), .WEIGHTS(WEIGHTS)
+  ) u_fetch (
       .clk_i(clk_i), .rst_i(rst_i),
       .s_valid_i(s_valid_i), .s_ready_o(s_ready_o), .s_data_i(s_data_i),
-      .m_valid_o(x_valid), .m_ready_i(en), .m_data_o(x),
-      .m_last_o(x_last), .m_index_o(index)
+      .m_valid_o(m_valid_o), .m_ready_i(m_ready_i),
+      .a_o(a), .w_o(w), .en_o(en), .add_o(add), .first_o(first), .last_o(last), .extra_o(extra)
   );
-
-  logic [SIMD-1:0] a;
-  wire logic [PE*SIMD-1:0] w;
-  always_ff @(posedge clk_i) if (en) a <= x;
-  rom #(.WIDTH(PE * SIMD), .DEPTH(SF * NF), .INIT(WEIGHTS)) u_weights (
-      .clk_i(clk_i), .en_i(en), .addr_i(index), .data_o(w)
-  );
-
-  // valid and last of the operands (bit 0) up to those of the counts (bit STAGES)
-  logic [STAGES:0] valid, last;
-  logic first;  // the next count starts a sum
-  wire logic add = en && valid[STAGES];
-  always_ff @(posedge clk_i) begin
-    if (rst_i) begin
-      valid     <= '0;
-      first     <= 1'b1;
-      m_valid_o <= 1'b0;
-    end else begin
-      if (en) begin
-        valid     <= (STAGES + 1)'({valid, x_valid});
-        m_valid_o <= valid[STAGES] && last[STAGES];
-      end
-      if (add) first <= last[STAGES];
-    end
-  end
-  always_ff @(posedge clk_i) if (en) last <= (STAGES + 1)'({last, x_last});
 
   for (genvar p = 0; p < PE; p++) begin : gen_pe
     wire logic [COUNT_BITS-1:0] count;

@@ -162,6 +162,31 @@ def lines() -> Dataflow:
     return sized(graph, nearest(graph, lambda i: 1 + i % 3, 3))
 
 
+def signs_graph() -> QuantGraph:
+    """Binary products behind one another: signs between, a residual behind the last."""
+    layers = chain(12, (4, 4, 3))
+    layers.product(12)
+    layers.threshold(BINARY)
+    for width in (8, 6):
+        layers.window(3)
+        layers.xnor(width)
+        layers.threshold(BINARY)
+    layers.xnor(4)
+    layers.threshold(BINARY)
+    layers.xnor(5)
+    layers.threshold(RESIDUAL)
+    layers.product(3)
+    return finish("signs", layers)
+
+
+def signs() -> Dataflow:
+    """Signs behind binary products, which hardware fuses: several folds of either kind, and one."""
+    graph = signs_graph()
+    foldings = nearest(graph, lambda i: 2, 4)
+    shapes = {"MVAU_1": Folding(4, 12), "MVAU_2": Folding(2, 72), "MVAU_3": Folding(4, 2)}
+    return sized(graph, {**foldings, **shapes})
+
+
 def small() -> Dataflow:
     """A handful of stages, with a fork, for the golden copy."""
     layers = chain(0, (2, 2, 3))
@@ -176,7 +201,7 @@ DESIGNS = {
     d.__name__: d
     for d in (
         *(odd_lanes, balanced, folded, strided, deep_popcount),
-        *(reducing, reducing_twice, twins, lines, small),
+        *(reducing, reducing_twice, twins, lines, signs, small),
     )
 }
 

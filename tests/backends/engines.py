@@ -6,13 +6,19 @@ import numpy as np
 
 from hwgen.layers.add import Add
 from hwgen.layers.base import Layer
+from hwgen.layers.border_bias import BorderBias
 from hwgen.layers.concat import Concat
+from hwgen.layers.depthwise import Depthwise
+from hwgen.layers.flatten import Flatten
 from hwgen.layers.fork import Fork
 from hwgen.layers.global_sum import GlobalSum
+from hwgen.layers.max_pool import MaxPool
 from hwgen.layers.mvau import IntMvau, XnorMvau
 from hwgen.layers.pool import AveragePool
+from hwgen.layers.split import Split
 from hwgen.layers.subtract import Subtract
 from hwgen.layers.threshold import Threshold
+from hwgen.layers.top_k import TopK
 from hwgen.layers.window import Window
 from hwgen.quant import BINARY, IntArray, IntType, QuantGraph, Scaling, Tensor
 from tests.networks import random_images, random_reactnet, reducing_reactnet
@@ -101,6 +107,44 @@ class _Graph:
         out = self.fresh((*xs[0].shape[:2], sum(x.channels for x in xs)), dtype)
         return self.push(Concat(self.name(), xs, (out,)))
 
+    def max_pool(self, x: Tensor, kernel: int, stride: int, pad: int) -> Tensor:
+        h, w = ((n + 2 * pad - kernel) // stride + 1 for n in x.shape[:2])
+        out = self.fresh((h, w, x.channels), x.dtype)
+        return self.push(MaxPool(self.name(), (x,), (out,), kernel, stride, pad))
+
+    def depthwise(self, x: Tensor, taps: int, lo: int, hi: int) -> Tensor:
+        h, w, c = x.shape
+        weights = self.rng.integers(lo, hi + 1, size=(taps, c // taps))
+        bias = self.rng.integers(-50, 51, size=c // taps)
+        most = int(np.abs(weights).sum(axis=0).max()) * max(-x.dtype.lo, x.dtype.hi) + 50
+        out = self.fresh((h, w, c // taps), IntType.holding(-most, most))
+        return self.push(Depthwise(self.name(), (x,), (out,), weights, bias))
+
+    def border_bias(self, x: Tensor) -> Tensor:
+        h, w, c = x.shape
+        rows, columns = (np.minimum(np.arange(n), 2) for n in (h, w))
+        bias = self.rng.integers(-9, 10, size=(9, c))
+        out = self.fresh(x.shape, IntType.holding(x.dtype.lo - 9, x.dtype.hi + 9))
+        return self.push(BorderBias(self.name(), (x,), (out,), bias, rows, columns))
+
+    def split(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
+        h, w, c = x.shape
+        outs = tuple(self.fresh((h, w, c // parts), x.dtype) for _ in range(parts))
+        self.push(Split(self.name(), (x,), outs))
+        return outs
+
+    def flatten(self, x: Tensor) -> Tensor:
+        out = self.fresh((1, 1, x.size), x.dtype)
+        return self.push(Flatten(self.name(), (x,), (out,)))
+
+    def top_k(self, x: Tensor, k: int) -> Tensor:
+        out = self.fresh((1, 1, k), IntType.holding(0, x.channels - 1))
+        return self.push(TopK(self.name(), (x,), (out,), k))
+
+    def stairs(self, x: Tensor, table: IntArray, offset: int, dtype: IntType) -> Tensor:
+        out = self.fresh(x.shape, dtype)
+        return self.push(Threshold(self.name(), (x,), (out,), table, offset))
+
     def finish(self, output: Tensor) -> QuantGraph:
         scaling = Scaling(0.1, 0.3, -1.5)
         return QuantGraph('an "odd" net', self.source, output, tuple(self.layers), scaling).check()
@@ -155,6 +199,58 @@ def joined_network() -> QuantGraph:
     return g.finish(mixed)
 
 
+def pooled_network() -> QuantGraph:
+    """Every other kind: pools of bits and integers, depthwise products, border biases, parts.
+
+    Also a product of more bits than a byte counts in the steps of a carry-save adder.
+    """
+    g = _Graph(Tensor("image", (9, 7, 3), IntType(8, signed=True)), seed=13)
+    x = g.max_pool(g.product(g.window(g.source, 3, 1, 1), 6, -9, 9), 3, 2, 1)
+    x = g.threshold(g.border_bias(x), 12, -6, IntType(4, signed=True))
+    a, b, c = g.split(g.product(x, 51, -3, 3), 3)
+    a = g.depthwise(g.window(a, 3, 1, 1, pad_value=2), 9, -7, 7)
+    b = g.depthwise(b, 1, -200, 200)
+    bits = g.sign(g.concat(g.sign(a), g.sign(b), g.sign(c)))
+    p, q, r = g.fork(g.max_pool(bits, 2, 1, 1), 3)
+    parts = g.split(p, 3)
+    p = g.concat(g.flatten(parts[0]), g.flatten(parts[1]), g.flatten(parts[2]))
+    q = g.depthwise(g.window(q, 2, 1, 0), 4, -3, 3)
+    q = g.flatten(g.threshold(q, 2, -1, IntType(2, signed=True)))
+    r = g.flatten(g.window(g.sign(g.product(r, 3, -2, 2)), 2, 4, 1))
+    many = g.sign(g.product(r, 8300, -1, 1))
+    scores = g.add(g.xnor(many, 37), g.add(g.product(q, 37, -2, 2), g.xnor(p, 37)))
+    return g.finish(g.top_k(scores, 5))
+
+
+def _steps_of(levels: IntArray, steps: int, lo: int) -> IntArray:
+    """Thresholds of a rising function whose levels at lo, lo + 1, ... are given."""
+    return lo + np.searchsorted(levels, np.arange(1, steps + 1)).astype(np.int64)
+
+
+def stairs_network(dtype: IntType) -> QuantGraph:
+    """Staircases of many steps: lines, bent lines, jumps, ties, constants, and none of these."""
+    channels, steps = 70, 200
+    g = _Graph(Tensor("x", (1, 1, channels), dtype), seed=17)
+    x = np.arange(dtype.lo, dtype.hi + 1, dtype=np.float64)
+    rows = []
+    for c in range(channels):
+        width = g.rng.uniform(0.2, 3) * len(x) / steps  # of a step
+        start, knee = g.rng.uniform(dtype.lo, dtype.hi, size=2)
+        slopes = g.rng.uniform(0, 2, size=2) * (c % 7 != 1) + (c % 7 == 1)
+        y = (np.where(x < knee, slopes[0], slopes[1]) * (x - knee) + knee - start) / width
+        if c % 7 == 2:
+            y = np.round(y / 5) * 5  # jumps
+        if c % 7 == 3:
+            y = np.maximum.accumulate(y + 3 * np.sin(x / width / 9))  # no lines
+        if c % 7 == 4:
+            y = np.full_like(y, g.rng.choice([-1, 77, steps + 1]))
+        if c % 7 == 5:
+            y = (x - knee) / 2**10 * 2 ** g.rng.integers(0, 10) + 100  # ties, rounded to even
+        rows.append(_steps_of(np.clip(np.round(y), 0, steps).astype(np.int64), steps, dtype.lo))
+    rows[6] = np.sort(g.rng.integers(dtype.lo - 5, dtype.hi + 6, size=steps))
+    return g.finish(g.stairs(g.source, np.stack(rows), -100, IntType(8, signed=True)))
+
+
 def frames(graph: QuantGraph, count: int) -> IntArray:
     """Random frames, the first all at the input's lowest value, the second at its highest."""
     images = random_images(graph, count, seed=count)
@@ -175,4 +271,11 @@ REDUCING = {
     "one reduction": reducing_reactnet(6, width=5, size=(4, 6), residual_bits=3),
     "two reductions": reducing_reactnet(7, width=33, reductions=2, size=(8, 4), residual_bits=6),
 }
-NETWORKS = {**REACTNETS, **REDUCING, "odd": odd_network(), "joined": joined_network()}
+NETWORKS = {
+    **REACTNETS,
+    **REDUCING,
+    "odd": odd_network(),
+    "joined": joined_network(),
+    "pooled": pooled_network(),
+}
+STAIRS = {bits: stairs_network(IntType(bits, signed=True)) for bits in (10, 18)}

@@ -27,7 +27,7 @@ def rotation() -> int:
     digest = hashlib.sha256()
     for folder in ("hwgen", "templates"):
         for path in sorted((ROOT / folder).rglob("*")):
-            if path.is_file() and path.suffix in (".py", ".sv", ".hpp", ".cpp", ".j2"):
+            if path.is_file() and path.suffix in (".py", ".sv", ".h", ".hpp", ".cpp", ".j2"):
                 digest.update(path.read_bytes())
     return int.from_bytes(digest.digest()[:4], "little")
 

@@ -118,9 +118,11 @@ class Bench:
     home: Path
 
     @classmethod
-    def build(cls, duts: Sequence[Dut], cache: Path, rtl: Path = RTL) -> Self:
+    def build(
+        cls, duts: Sequence[Dut], cache: Path, rtl: Path = RTL, *, structural: bool = False
+    ) -> Self:
         """Compile ``duts`` from the modules in folder ``rtl``, or find them in ``cache``."""
-        return cls(tuple(duts), build(duts, cache, rtl))
+        return cls(tuple(duts), build(duts, cache, rtl, structural))
 
     def run(
         self,

@@ -38,6 +38,7 @@ class Dut:
 
     String parameters are strings of the module, usually file names of ``memories``. ``extra``
     are further outputs of output port 0 (name, width); they stand above m_data_o in its beat.
+    ``sources`` are modules made for the device, by name.
     """
 
     module: str
@@ -46,6 +47,7 @@ class Dut:
     out_widths: tuple[int, ...]
     memories: Mapping[str, bytes] = field(default_factory=dict)
     extra: tuple[tuple[str, int], ...] = ()
+    sources: Mapping[str, bytes] = field(default_factory=dict)
 
     @classmethod
     def of_layer(cls, layer: Layer, folding: Folding) -> Self:
@@ -57,16 +59,26 @@ class Dut:
             tuple(lanes_in * t.dtype.bits for t in layer.inputs),
             tuple(lanes_out * t.dtype.bits for t in layer.outputs),
             rtl.memories,
+            sources=rtl.sources,
         )
 
 
-def build(duts: Sequence[Dut], cache: Path, rtl: Path) -> Path:
-    """The folder with the program ``bench`` for ``duts`` and their memory files."""
-    sources = _sources({d.module for d in duts}, rtl)
+def build(duts: Sequence[Dut], cache: Path, rtl: Path, structural: bool = False) -> Path:
+    """The folder with the program ``bench`` for ``duts`` and their memory files.
+
+    ``structural``: what other tools than Verilator see is simulated, primitives and all.
+    """
+    library = {path.stem: path.read_text() for path in rtl.glob("*.sv")}
+    made = {name: text.decode() for dut in duts for name, text in dut.sources.items()}
+    sources = _sources({d.module for d in duts}, {**library, **made})
+    if structural:
+        sources = {k: v.replace("`ifdef VERILATOR", "`ifdef NO_TOOL") for k, v in sources.items()}
+        sources["primitives"] = (HERE / "primitives.sv").read_text()
     top, table, runtime = _top(duts), _table(duts), _runtime(cache)
     digest = hashlib.sha256(f"{top}{table}{runtime.name}".encode())
-    for path in (Path(__file__), *sources):
-        digest.update(path.name.encode() + path.read_bytes())
+    digest.update(Path(__file__).read_bytes())
+    for name, text in sorted(sources.items()):
+        digest.update(f"{name}\n{text}".encode())
     home = cache / f"{duts[0].module}_{digest.hexdigest()[:16]}"
     with (cache / f"{home.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -85,18 +97,17 @@ def out_widths(dut: Dut) -> tuple[int, ...]:
     return (first + sum(width for _, width in dut.extra), *rest)
 
 
-def _sources(modules: set[str], rtl: Path) -> list[Path]:
-    """The files of ``modules`` and of all modules that they name."""
-    files = {path.stem: path for path in rtl.glob("*.sv")}
-    found: set[str] = set()
+def _sources(modules: set[str], texts: Mapping[str, str]) -> dict[str, str]:
+    """The texts of ``modules`` and of all modules that they name."""
+    found: dict[str, str] = {}
     todo = set(modules)
     while todo:
         name = todo.pop()
-        if name not in files:
-            raise BenchError(f"no {name}.sv in {rtl}")
-        found.add(name)
-        todo |= (set(re.findall(r"\w+", files[name].read_text())) & set(files)) - found
-    return [files[name] for name in sorted(found)]
+        if name not in texts:
+            raise BenchError(f"no {name}.sv")
+        found[name] = texts[name]
+        todo |= (set(re.findall(r"\w+", texts[name])) & set(texts)) - set(found)
+    return found
 
 
 def _top(duts: Sequence[Dut]) -> str:
@@ -181,14 +192,17 @@ def _runtime(cache: Path) -> Path:
     return home
 
 
-def _compile(top: str, table: str, sources: list[Path], home: Path, runtime: Path) -> None:
+def _compile(top: str, table: str, sources: Mapping[str, str], home: Path, runtime: Path) -> None:
     """Verilate and compile into ``home``, which is left with the program alone."""
     shutil.rmtree(home, ignore_errors=True)
     work = home / "work"
     work.mkdir(parents=True)
     (work / "bench_top.sv").write_text(top)
     (work / "table.cpp").write_text(table)
-    _tool([VERILATOR, *VERILATE, *sources, "bench_top.sv"], work)
+    for name, text in sources.items():
+        (work / f"{name}.sv").write_text(text)
+    files = [f"{name}.sv" for name in sorted(sources)]
+    _tool([VERILATOR, *VERILATE, *files, "bench_top.sv"], work)
     units = sorted((work / "obj").glob("*.cpp"))
     every = "".join(f'#include "{path}"\n' for path in (*units, work / "table.cpp"))
     (work / "all.cpp").write_text(every)

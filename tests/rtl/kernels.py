@@ -12,6 +12,8 @@ from hwgen.layers.mvau import IntMvau, XnorMvau
 from hwgen.layers.stairs import Unit
 from hwgen.layers.threshold import Threshold
 from hwgen.layers.window import Window
+from hwgen.layers.xnor_sign import XnorSign
+from hwgen.layers.xnor_unit import XnorUnit
 from hwgen.quant import BINARY, IntArray, IntType, Tensor
 from tests.rtl.bench import Bench, Result, check_layer
 
@@ -53,6 +55,49 @@ def xnor(pixels: int, k: int, m: int, pe: int, simd: int) -> Case:
     weights = np.random.default_rng([k, m]).integers(0, 2, (k, m))
     x, y = Tensor("x", (1, pixels, k), BINARY), Tensor("y", (1, pixels, m), IntType.holding(0, k))
     return _case(XnorMvau("xnor", (x,), (y,), weights), Folding(pe, simd))
+
+
+@dataclass(frozen=True, slots=True)
+class XnorBy(XnorMvau):
+    """A binary MVAU that takes its unit whose name starts so, be it the smallest or not."""
+
+    wanted: str = ""
+
+    def units(self, folding: Folding) -> tuple[XnorUnit, ...]:
+        found = XnorMvau.units(self, folding)
+        return tuple(unit for unit in found if unit.name.startswith(self.wanted))
+
+
+def xnor_by(wanted: str, pixels: int, k: int, m: int, pe: int, simd: int) -> Case:
+    """A binary MVAU with the unit whose name starts so."""
+    layer, folding = xnor(pixels, k, m, pe, simd)
+    assert isinstance(layer, XnorMvau)
+    by = XnorBy(layer.name, layer.inputs, layer.outputs, layer.weights, wanted=wanted)
+    return _case(by, folding)
+
+
+@dataclass(frozen=True, slots=True)
+class SignBy(XnorSign):
+    """A binary MVAU and its sign with the unit whose name starts so."""
+
+    wanted: str = ""
+
+    def units(self, folding: Folding) -> tuple[XnorUnit, ...]:
+        found = XnorSign.units(self, folding)
+        return tuple(unit for unit in found if unit.name.startswith(self.wanted))
+
+
+def sign_by(wanted: str, pixels: int, k: int, m: int, pe: int, simd: int) -> Case:
+    """A binary MVAU and its sign; of all columns, one never and one always reaches."""
+    product, folding = xnor(pixels, k, m, pe, simd)
+    assert isinstance(product, XnorMvau)
+    rng = np.random.default_rng([k, m])
+    levels = np.clip(rng.normal(k / 2, k**0.5 / 2 + 1, m).round().astype(np.int64), 0, k + 1)
+    levels[0], levels[-1] = -7 if k % 2 else 0, k + 1 + k % 3
+    y = Tensor("z", product.output.shape, BINARY)
+    sign = Threshold("sign", product.outputs, (y,), levels[:, None])
+    assert XnorSign.fits(product, sign)
+    return _case(SignBy("sign", product.inputs, (y,), product, sign, wanted=wanted), folding)
 
 
 def integer(
@@ -124,7 +169,8 @@ def promised_cycles(case: Case, frames: int, latency: int) -> IntArray:
     """
     layer, folding = case
     plan = layer.schedule(folding)
-    firings = int(np.argmax(plan.emit)) + 1  # what follows only waits for the inputs' rate
+    # what follows the last output only waits for the inputs' rate, if there is a buffer
+    firings = plan.firings if plan.buffer == 0 else int(np.argmax(plan.emit)) + 1
     need = np.maximum(plan.need[:firings], 1)  # no frame starts before its first beat
     beats_in = layer.input.size // layer.lanes(folding)[0]
     emitted = np.diff(plan.emit[:firings], prepend=0)

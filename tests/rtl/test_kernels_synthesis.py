@@ -14,7 +14,7 @@ from hwgen.layers.base import literal
 from hwgen.quant import BINARY, IntType
 from tests.layers.stairs import batch_norm, rprelu
 from tests.rtl.bench import Dut
-from tests.rtl.kernels import Case, affine, by_unit, integer, staircase, window, xnor
+from tests.rtl.kernels import Case, affine, by_unit, integer, staircase, window, xnor_by
 from tests.rtl.tools import RTL, luts, yosys
 
 UINT8, INT8, UINT10 = IntType(8), IntType(8, signed=True), IntType(10)
@@ -26,10 +26,14 @@ RNG = np.random.default_rng(0)
 def cells_of(cases: Sequence[Case], work: Path) -> list[Counter[str]]:
     """7-series cells of every kernel, each flattened into a module of its own; one run for all."""
     body, top = [], []
+    made: set[str] = set()
     for i, (layer, folding) in enumerate(cases):
         dut = Dut.of_layer(layer, folding)
         for name, content in dut.memories.items():
             (work / name).write_bytes(content)
+        for name, text in dut.sources.items():
+            (work / f"{name}.sv").write_bytes(text)
+            made.add(f"{name}.sv")
         values = ", ".join(f".{k}({literal(v)})" for k, v in dut.parameters.items())
         width = dut.out_widths[0]
         body.append(
@@ -43,7 +47,7 @@ def cells_of(cases: Sequence[Case], work: Path) -> list[Counter[str]]:
         top.append(f"  (* keep *) k{i} u{i} (.clk(clk));\n")
     kernels = "".join(body)
     (work / "top.sv").write_text(f"{kernels}module top (input clk);\n{''.join(top)}endmodule\n")
-    files = " ".join(str(path) for path in sorted(RTL.glob("*.sv")))
+    files = " ".join([*(str(path) for path in sorted(RTL.glob("*.sv"))), *sorted(made)])
     synth = "synth_xilinx -flatten -noiopad -noclkbuf -top top"
     yosys(
         [
@@ -80,11 +84,13 @@ EXPECTED: list[tuple[Case, float, int, int, int]] = [
     (window((32, 4, 16), 3, 2, 1, simd=16), 0, 110, 70, 0),  # 20 x 16
     (window((32, 32, 80), 3, 1, 1, simd=16), 0.5, 130, 80, 0),  # 640 x 16
     (window((32, 32, 128), 3, 1, 1, simd=128), 0, 600, 200, 0),  # 128 x 128: not deep
-    (xnor(1, 9, 4, pe=4, simd=9), 0, 30, 40, 0),  # constant weights
-    (xnor(1, 144, 16, pe=4, simd=16), 0, 290, 200, 0),  # 36 x 64
-    (xnor(1, 288, 32, pe=4, simd=32), 2, 320, 190, 0),  # 72 x 128
-    (xnor(1, 64, 64, pe=1, simd=2), 0.5, 60, 60, 0),  # 2048 x 2
-    (xnor(1, 288, 64, pe=8, simd=9), 1, 270, 140, 0),  # 256 x 72
+    (window((32, 32, 3), 3, 1, 0, UINT8, simd=27), 0, 60, 310, 0),  # whole patches
+    (window((28, 28, 32), 3, 1, 1, simd=288), 0, 95, 700, 0),  # padded: two registers a bit
+    (xnor_by("adders", 1, 9, 4, pe=4, simd=9), 0, 30, 40, 0),  # constant weights
+    (xnor_by("adders", 1, 144, 16, pe=4, simd=16), 0, 290, 200, 0),  # 36 x 64
+    (xnor_by("adders", 1, 288, 32, pe=4, simd=32), 2, 320, 190, 0),  # 72 x 128
+    (xnor_by("adders", 1, 64, 64, pe=1, simd=2), 0.5, 60, 60, 0),  # 2048 x 2
+    (xnor_by("adders", 1, 288, 64, pe=8, simd=9), 1, 270, 140, 0),  # 256 x 72
     (integer(1, 27, 8, pe=2, simd=3, a=UINT8, w=INT8), 0, 320, 180, 6),
     (staircase(1, 16, 1, UINT8, 1, BINARY, 0), 0, 25, 30, 0),
     (staircase(1, 16, 1, UINT8, 15, INT4, -8), 0, 110, 110, 0),  # 16 .. 128 words

@@ -11,11 +11,17 @@ from hwgen.layers.base import Layer
 from hwgen.layers.mvau import XnorMvau
 from hwgen.quant import IntType
 from tests.rtl.bench import ROUGH, RTL, Bench, Dut, initiation_interval
-from tests.rtl.kernels import Case, check_cycles, check_layer, integer, label, xnor
+from tests.rtl.kernels import Case, check_cycles, check_layer, integer, label, xnor_by
 from tests.rtl.tools import lint, yosys
 
 INT2, INT3, INT8 = (IntType(n, signed=True) for n in (2, 3, 8))
 UINT2, UINT3, UINT8 = (IntType(n) for n in (2, 3, 8))
+
+
+def xnor(pixels: int, k: int, m: int, pe: int, simd: int) -> Case:
+    """A binary MVAU with mvau_xnor.sv; test_binary_mvau.py has the others."""
+    return xnor_by("adders", pixels, k, m, pe, simd)
+
 
 XNOR = [
     xnor(5, 64, 8, pe=4, simd=32),

@@ -34,6 +34,36 @@ def random_cases(count: int, seed: int) -> list[Case]:
     return cases
 
 
+def patches(count: int, seed: int) -> list[Case]:
+    """Windows of every kind that show whole patches."""
+    rng = random.Random(seed)
+    cases = []
+    while len(cases) < count:
+        kernel, stride = rng.randint(2, 7), rng.randint(1, 4)
+        pad = rng.randint(0, (kernel - 1) // 2)
+        h, w, c = rng.randint(1, 9), rng.randint(2, 9), rng.choice([1, 2, 3, 5])
+        if min(h, w) + 2 * pad < kernel:
+            continue
+        dtype = rng.choice([IntType(1), UINT2, IntType(3, signed=True), INT8])
+        value = rng.choice([dtype.lo, 0, dtype.hi])
+        simd = kernel**2 * c
+        cases.append(window((h, w, c), kernel, stride, pad, dtype, simd, value))
+    return cases
+
+
+WHOLE = [
+    window((8, 8, 3), 3, 1, 1, INT8, simd=27),
+    window((8, 8, 4), 3, 1, 0, simd=36),
+    window((9, 12, 2), 3, 2, 1, INT8, simd=18, pad_value=-3),  # trailing column
+    window((3, 40, 2), 3, 1, 1, simd=18),
+    window((1, 2, 1), 3, 1, 1, simd=9),
+    window((2, 2, 1), 2, 1, 0, simd=4),
+    window((12, 5, 1), 7, 2, 3, simd=49),
+    window((2, 300, 6), 3, 1, 1, INT8, simd=54),  # rows in block RAM
+    window((9, 4, 1), 2, 3, 0, simd=4),  # rows are skipped, and left over
+    *patches(24, seed=3),
+]
+
 CASES = [
     window((8, 8, 8), 3, 1, 1, simd=4),
     window((9, 12, 6), 3, 2, 1, INT8, simd=3, pad_value=-3),  # trailing column
@@ -47,6 +77,7 @@ CASES = [
     window((6, 40, 1), 3, 1, 0),  # unpadded and wide: the refill shows
     window((5, 24, 1), 2, 3, 0),  # rows are skipped, and left over
     *random_cases(24, seed=7),
+    *WHOLE,
 ]
 INDICES = range(len(CASES))
 
@@ -72,8 +103,10 @@ def refill_is_hidden(layer: Window) -> bool:
 def test_every_beat_leaves_in_the_promised_cycle(bench: Bench, index: int) -> None:
     layer, folding = CASES[index]
     assert isinstance(layer, Window)
-    result = check_cycles(bench, index, CASES[index], LATENCY, frames=8)
-    if refill_is_hidden(layer):
+    whole = folding == layer.patch
+    latency = layer.schedule(folding).latency if whole else LATENCY
+    result = check_cycles(bench, index, CASES[index], latency, frames=8)
+    if whole or refill_is_hidden(layer):
         assert initiation_interval(result, frames=8) == layer.cycles(folding)
 
 
@@ -100,3 +133,16 @@ def test_lint_is_clean(index: int) -> None:
 )
 def test_impossible_parameters_are_refused(parameters: dict[str, int], message: str) -> None:
     assert message in lint("sliding_window", parameters)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"KERNEL": 3, "PAD": 2}, "2 * PAD below KERNEL"),
+        ({"KERNEL": 1, "PAD": 0}, "at least 2"),
+        ({"WIDTH": 1}, "KERNEL and WIDTH must be at least 2"),
+        ({"KERNEL": 5, "PAD": 0, "HEIGHT": 4}, "must hold the kernel"),
+    ],
+)
+def test_impossible_patches_are_refused(parameters: dict[str, int], message: str) -> None:
+    assert message in lint("patch_window", parameters)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,17 +28,36 @@ class ToolFailure(Exception):
     """A tool ended without its result; the message has its log."""
 
 
-def lint(module: str, parameters: Mapping[str, Parameter]) -> str:
-    """What ``verilator --lint-only -Wall`` says about ``module``; empty if it is clean."""
+def lint(
+    module: str,
+    parameters: Mapping[str, Parameter],
+    sources: Mapping[str, bytes] | None = None,
+    *,
+    structural: bool = False,
+) -> str:
+    """What ``verilator --lint-only -Wall`` says about ``module``; empty if it is clean.
+
+    ``sources``: modules that are not in templates/rtl. ``structural``: what tools other than
+    Verilator read, around models of the primitives.
+    """
     values = [f"-G{k}={literal(v)}" for k, v in parameters.items()]
-    options = ["--lint-only", "-Wall", "-y", str(RTL), *values, "--top-module", module]
-    done = subprocess.run(
-        [VERILATOR, *options, RTL / f"{module}.sv"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    texts = {path.stem: path.read_text() for path in RTL.glob("*.sv")}
+    texts |= {name: text.decode() for name, text in (sources or {}).items()}
+    extra: list[str | Path] = []
+    if structural:
+        texts = {k: v.replace("`ifdef VERILATOR", "`ifdef NO_TOOL") for k, v in texts.items()}
+        extra = ["-Wno-MULTITOP", "-Wno-DECLFILENAME", RTL.parents[1] / "tests/rtl/primitives.sv"]
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in texts.items():
+            Path(folder, f"{name}.sv").write_text(text)
+        options = ["--lint-only", "-Wall", "-y", folder, *values, "--top-module", module]
+        done = subprocess.run(
+            [VERILATOR, *options, *extra, Path(folder, f"{module}.sv")],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
     lines = (done.stdout + done.stderr).splitlines()
     found = "\n".join(line for line in lines if not line.startswith("- "))
     if bool(done.returncode) != bool(found):

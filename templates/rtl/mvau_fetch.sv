@@ -1,0 +1,122 @@
+// Operands of a matrix-vector product, in step with the cycles in which they are worked on.
+//
+// K, M        rows and columns of the weight matrix
+// SIMD, PE    rows and columns a cycle; they divide K and M. SF = K/SIMD, NF = M/PE.
+// EXTRA       further bits of a weight word for every column
+// STAGES      registers between operands and the sum that adds them up
+// LATE        1: the operands stop a cycle before everything else does
+// WEIGHTS     memory file; word nf*SF + sf holds W[sf*SIMD + i, nf*PE + p] at bit p*SIMD + i, and
+//             the further bits of column p at bit PE*SIMD + p*EXTRA
+//
+// a_o and w_o change in cycles that go on; what is computed of them has en_o as its enable. With
+// LATE, en_o is a cycle behind: a register with en_o that takes in a function of a_o and w_o
+// holds the same function of the same operands for as long as en_o is low. A sum must then not be
+// finished in two cycles in a row (SF = 1).
+// In a cycle with add_o, STAGES cycles with en_o behind its operands, the sum takes them in; first_o
+// and last_o mark the first and the last time for a column, and extra_o are the further bits.
+// m_valid_o follows the last time and stays until m_ready_i.
+// s_ready_o depends combinationally on m_ready_i where NF = 1.
+// Memories: the replay buffer (LUTRAM) and the weights (LUTs, or block RAM where large).
+`default_nettype none
+
+module mvau_fetch #(
+    parameter int unsigned K      = 64,
+    parameter int unsigned M      = 8,
+    parameter int unsigned SIMD   = 32,
+    parameter int unsigned PE     = 4,
+    parameter int unsigned EXTRA  = 0,
+    parameter int unsigned STAGES = 1,
+    parameter int unsigned LATE   = 0,
+    parameter              WEIGHTS,
+    localparam int unsigned EXTRA_BITS = EXTRA > 0 ? PE * EXTRA : 1
+) (
+    input  wire logic                  clk_i,
+    input  wire logic                  rst_i,
+    input  wire logic                  s_valid_i,
+    output wire logic                  s_ready_o,
+    input  wire logic [SIMD-1:0]       s_data_i,
+    output      logic                  m_valid_o,
+    input  wire logic                  m_ready_i,
+    output      logic [SIMD-1:0]       a_o,
+    output wire logic [PE*SIMD-1:0]    w_o,
+    output wire logic                  en_o,
+    output wire logic                  add_o,
+    output      logic                  first_o,
+    output wire logic                  last_o,
+    output wire logic [EXTRA_BITS-1:0] extra_o
+);
+  localparam int unsigned SF = K / SIMD;
+  localparam int unsigned NF = M / PE;
+  localparam int unsigned INDEX_BITS = SF * NF > 1 ? $clog2(SF * NF) : 1;
+  if (SIMD < 1 || PE < 1 || K < 1 || M < 1 || K % SIMD != 0 || M % PE != 0) begin : gen_bad_shape
+    $error("mvau_fetch: SIMD must divide K and PE must divide M");
+  end
+  if (LATE != 0 && (SF < 2 || STAGES < 1)) begin : gen_bad_late
+    $error("mvau_fetch: LATE needs two operands a sum and a stage behind them");
+  end
+
+  wire logic go = m_ready_i || !m_valid_o;
+  wire logic x_valid, x_last;
+  wire logic [SIMD-1:0] x;
+  wire logic [INDEX_BITS-1:0] index;
+  replay_buffer #(.WIDTH(SIMD), .SF(SF), .NF(NF)) u_replay (
+      .clk_i(clk_i), .rst_i(rst_i),
+      .s_valid_i(s_valid_i), .s_ready_o(s_ready_o), .s_data_i(s_data_i),
+      .m_valid_o(x_valid), .m_ready_i(go), .m_data_o(x),
+      .m_last_o(x_last), .m_index_o(index)
+  );
+  always_ff @(posedge clk_i) if (go) a_o <= x;
+
+  wire logic [PE*(SIMD+EXTRA)-1:0] word;
+  rom #(.WIDTH(PE * (SIMD + EXTRA)), .DEPTH(SF * NF), .INIT(WEIGHTS)) u_weights (
+      .clk_i(clk_i), .en_i(go), .addr_i(index), .data_o(word)
+  );
+  assign w_o = word[PE*SIMD-1:0];
+  if (EXTRA == 0) begin : gen_no_extra
+    assign extra_o = '0;
+  end else begin : gen_extra
+    delay_line #(.WIDTH(PE * EXTRA), .CYCLES(STAGES)) u_extra (
+        .clk_i(clk_i), .en_i(en_o), .data_i(word[PE*(SIMD+EXTRA)-1:PE*SIMD]), .data_o(extra_o)
+    );
+  end
+
+  if (LATE != 0) begin : gen_late
+    logic late;
+    always_ff @(posedge clk_i) late <= go && !rst_i;
+    assign en_o = late;
+  end else begin : gen_now
+    assign en_o = go;
+  end
+
+  // valid and last of the operands (bit 0) up to those that are added (bit STAGES)
+  logic valid_0, last_0;
+  wire logic [STAGES:0] valid, last;
+  assign {valid[0], last[0]} = {valid_0, last_0};
+  if (STAGES > 0) begin : gen_stages
+    logic [STAGES:1] valid_q, last_q;
+    always_ff @(posedge clk_i) begin
+      if (rst_i) valid_q <= '0;
+      else if (en_o) valid_q <= valid[STAGES-1:0];
+    end
+    always_ff @(posedge clk_i) if (en_o) last_q <= last[STAGES-1:0];
+    assign {valid[STAGES:1], last[STAGES:1]} = {valid_q, last_q};
+  end
+  assign add_o  = en_o && valid[STAGES];
+  assign last_o = last[STAGES];
+
+  always_ff @(posedge clk_i) begin
+    if (rst_i) begin
+      valid_0   <= 1'b0;
+      first_o   <= 1'b1;
+      m_valid_o <= 1'b0;
+    end else begin
+      if (go) valid_0 <= x_valid;
+      if (add_o) first_o <= last_o;
+      if (add_o && last_o) m_valid_o <= 1'b1;
+      else if (m_ready_i) m_valid_o <= 1'b0;
+    end
+  end
+  always_ff @(posedge clk_i) if (go) last_0 <= x_last;
+endmodule
+
+`default_nettype wire
