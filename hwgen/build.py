@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwgen import estimate, fifo, folding, report
-from hwgen.backends import cpp, finn, pynq, reference, rtlsim, systemverilog, vivado, yosys
+from hwgen.backends import cpp, finn, nextpnr, pynq, reference, rtlsim, systemverilog, vivado, yosys
 from hwgen.board import Board
 from hwgen.config import BuildConfig
 from hwgen.data import VerificationData, load_data
@@ -50,7 +50,7 @@ def build(config: BuildConfig, model: Path) -> Built:
     unseal(folder)
     sweep(folder, ("report", "verification_output"), keep=Files())
     own = config.engine == "rtl"
-    total = 6 + config.synth + config.bitstream if own else 7
+    total = 6 + config.synth + config.pnr + config.bitstream if own else 7
     journal = Journal(folder / "build.log", total, title=f"build {folder}")
     with journal.running():
         with journal.step("import model"):
@@ -83,6 +83,9 @@ def build(config: BuildConfig, model: Path) -> Built:
         if own and config.synth:
             with journal.step("synthesise with Yosys"):
                 synthesise(folder, flow, board, journal)
+        if own and config.pnr:
+            with journal.step("place and route with nextpnr"):
+                place_and_route(folder, flow, journal)
         if own and config.bitstream:
             with journal.step("bitstream with Vivado"):
                 vivado.run(folder / "project", folder / "project" / "vivado.log")
@@ -173,6 +176,23 @@ def synthesise(folder: Path, flow: Dataflow, board: Board, journal: Journal) -> 
         journal.detail(f"about {timing.mhz:g} MHz before placement; slowest: {timing.slowest}")
         for warning in timing.warnings:
             journal.say(f"timing estimate: {warning}")
+
+
+def place_and_route(folder: Path, flow: Dataflow, journal: Journal) -> None:
+    """Place and route the design on an ECP5 and write report/ecp5_timing.json."""
+
+    def progress(done: int, total: int, name: str) -> None:
+        journal.detail(f"synthesise for ECP5: {done}/{total} {name}")
+
+    caches = nextpnr.Caches(yosys_cache(), yosys_cache().with_name("nextpnr"))
+    router = nextpnr.Router(
+        folder / "rtl", flow.clock_mhz, caches, progress=progress, say=journal.detail
+    )
+    found = router.design(flow)
+    write_json(folder / "report" / "ecp5_timing.json", found.model_dump(mode="json"))
+    if found.fmax_mhz is not None:
+        path = f"; slowest {found.critical_path.words}" if found.critical_path else ""
+        journal.say(f"{found.device}: {found.fmax_mhz:.1f} MHz routed{path}")
 
 
 def yosys_cache() -> Path:

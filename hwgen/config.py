@@ -50,6 +50,10 @@ class BuildConfig(BaseModel):
         Field(ge=1, description="end in the places of the K largest outputs, not in the outputs"),
     ] = None
     synth: Annotated[bool, Field(description="synthesise with Yosys and report resources")] = False
+    pnr: Annotated[
+        bool,
+        Field(description="place and route on a Lattice ECP5 with nextpnr and report its clock"),
+    ] = False
     bitstream: Annotated[bool, Field(description="run the board's tool to make a bitstream")] = (
         False
     )

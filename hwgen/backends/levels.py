@@ -111,7 +111,7 @@ class _Graph:
 
     def __init__(self, module: Mapping[str, Any], rigid: AbstractSet[object]) -> None:
         cells = {name: cell for name, cell in module["cells"].items() if cell["connections"]}
-        self._rigid, self._names = rigid, _names(module)
+        self._rigid, self._names = rigid, names(module)
         self._drivers: dict[Bit, str] = {}
         self._readers: Counter[Bit] = Counter()
         for cell in cells.values():
@@ -290,7 +290,7 @@ def _bits(cell: Cell, port: str) -> list[Bit]:
     return [bit for bit in cell["connections"].get(port, ()) if isinstance(bit, int)]
 
 
-def _names(module: Mapping[str, Any]) -> dict[Bit, str]:
+def names(module: Mapping[str, Any]) -> dict[Bit, str]:
     """For every bit the shortest name that the source has for it."""
     found: dict[Bit, str] = {}
     for name, net in module.get("netnames", {}).items():

@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Generator, Hashable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from hwgen.backends import cell_times, levels
 from hwgen.backends import yosys_worker as worker
+from hwgen.content_cache import ContentCache
 from hwgen.errors import ToolError
 from hwgen.files import Files, require_writable, sha256, to_json, write_bytes, write_json
 from hwgen.layers.base import RtlInstance
@@ -43,6 +44,15 @@ class Flow(Generic[Result]):
 
     family: str
     read: Callable[[Any], Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A module, the files it takes, and by instance name the black boxes within it (see worker)."""
+
+    instance: RtlInstance
+    sources: Mapping[str, str]
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +82,30 @@ class Library:
             todo += new
         return sorted(found, key=lambda name: ("endpackage" not in self.sources[name], name))
 
-    def key(self, instance: RtlInstance, family: str = "xc7") -> str:
+    def header(self, module: str) -> str:
+        """``module`` without what is in it."""
+        text = self.sources.get(module, "")
+        found = re.search(rf"^module {module}\b.*?^\);", text, re.DOTALL | re.MULTILINE)
+        if found is None:
+            raise ToolError(f"yosys: {self.folder} has no {module}.sv with a module {module}")
+        return f"{found.group()}\nendmodule\n"
+
+    def job(self, instance: RtlInstance) -> Job:
+        """All that synthesis of ``instance`` takes."""
+        files = {f"{name}.sv": self.sources[name] for name in self.needed(instance.module)}
+        return Job(instance, files)
+
+    def key(self, job: Job, family: str = "xc7") -> str:
         """Digest of everything that decides the netlist and what is read off it."""
         parts = {
             "tool": self.tool,
             "script": worker.FAMILIES[family].script(self.period_ps),
             "reader": [sha256(Path(str(m.__file__)).read_bytes()) for m in _READERS],
-            "sources": {name: self.sources[name] for name in self.needed(instance.module)},
-            "module": instance.module,
-            "parameters": instance.literals,
-            "memories": {name: sha256(data) for name, data in instance.memories.items()},
+            "sources": dict(job.sources),
+            "module": job.instance.module,
+            "parameters": job.instance.literals,
+            "memories": {name: sha256(data) for name, data in job.instance.memories.items()},
+            "units": dict(job.units),
         }
         return sha256(to_json(parts))
 
@@ -99,16 +123,19 @@ class Pool(Generic[Result]):
         self.jobs, self.timeout_s = jobs, timeout_s
 
     def run(
-        self, instances: Mapping[Name, RtlInstance], progress: Progress | None = None
+        self, instances: Mapping[Name, RtlInstance | Job], progress: Progress | None = None
     ) -> dict[Name, Result]:
         """The result of every instance; equal ones are synthesised once."""
         require_writable(self.cache)
-        family = self.flow.family
-        keys = {name: self.library.key(instance, family) for name, instance in instances.items()}
-        distinct = {keys[name]: instance for name, instance in instances.items()}
+        jobs = {
+            name: it if isinstance(it, Job) else self.library.job(it)
+            for name, it in instances.items()
+        }
+        keys = {name: self.library.key(job, self.flow.family) for name, job in jobs.items()}
+        distinct = {keys[name]: job for name, job in jobs.items()}
         found: dict[str, Result] = {}
         for key in distinct:
-            result = self._load(key)
+            result = ContentCache(self.cache).get(key, self.flow.read)
             if result is not None:
                 found[key] = result
         if progress:
@@ -118,10 +145,10 @@ class Pool(Generic[Result]):
             for key, result in finished:
                 found[key] = result
                 if progress:
-                    progress(len(found), len(distinct), distinct[key].module)
+                    progress(len(found), len(distinct), distinct[key].instance.module)
         return {name: found[key] for name, key in keys.items()}
 
-    def _synthesise(self, missing: Mapping[str, RtlInstance]) -> Generator[tuple[str, Result]]:
+    def _synthesise(self, missing: Mapping[str, Job]) -> Generator[tuple[str, Result]]:
         """Key and result, in the order in which the modules are finished."""
         if not missing:
             return
@@ -131,14 +158,14 @@ class Pool(Generic[Result]):
         running: list[Future[str]] = []
         try:
             # the largest first, so that no long one is left for the end
-            order = sorted(missing, key=lambda key: -_bulk(missing[key]))
+            order = sorted(missing, key=lambda key: -_bulk(missing[key].instance))
             left = {self._job(n, missing[key], work): key for n, key in enumerate(order)}
             running += [executor.submit(self._worker, n, work) for n in range(workers)]
             while left:
                 alive = not all(future.done() for future in running)
                 for folder in [f for f in left if (f / worker.DONE).is_file()]:
                     key = left.pop(folder)
-                    yield key, self._collect(key, missing[key], folder)
+                    yield key, self._collect(key, missing[key].instance, folder)
                 if left and not alive:
                     for future in running:
                         future.result()  # a worker that failed says why
@@ -148,20 +175,20 @@ class Pool(Generic[Result]):
             _stop(executor, running, work)
             shutil.rmtree(work, ignore_errors=True)
 
-    def _job(self, number: int, instance: RtlInstance, work: Path) -> Path:
+    def _job(self, number: int, job: Job, work: Path) -> Path:
         """A folder with everything that a worker needs for one module."""
-        folder = work / f"{number:05}-{instance.module}"
-        Files(instance.memories).write(folder)
-        names = self.library.needed(instance.module)
-        for name in names:
-            write_bytes(folder / f"{name}.sv", self.library.sources[name].encode())
-        job = {
-            "sources": [f"{name}.sv" for name in names],
-            "module": instance.module,
-            "parameters": instance.literals,
+        folder = work / f"{number:05}-{job.instance.module}"
+        Files(job.instance.memories).write(folder)
+        for name, text in job.sources.items():
+            write_bytes(folder / name, text.encode())
+        content = {
+            "sources": list(job.sources),
+            "module": job.instance.module,
+            "parameters": job.instance.literals,
             "period_ps": self.library.period_ps,
+            "units": dict(job.units),
         }
-        write_json(folder / worker.JOB, job)
+        write_json(folder / worker.JOB, content)
         return folder
 
     def _worker(self, number: int, work: Path) -> str:
@@ -181,8 +208,7 @@ class Pool(Generic[Result]):
             except ValueError as error:
                 why = str(error)
             else:
-                entry = {"found": found, "digest": _digest(key, found)}
-                write_bytes(self._entry(key), json.dumps(entry).encode())
+                ContentCache(self.cache).put(key, found)
                 return result
         log = self.cache / f"{instance.module}-{key[:12]}.log"
         text = (folder / worker.LOG).read_bytes() if (folder / worker.LOG).is_file() else b""
@@ -191,28 +217,11 @@ class Pool(Generic[Result]):
         tail = "\n".join(text.decode(errors="replace").strip().splitlines()[-8:])
         raise ToolError(f"yosys on {instance.module} ({shown}): {why}; log: {log}\n{tail}")
 
-    def _load(self, key: str) -> Result | None:
-        """What the cache holds of ``key``; None where there is nothing that can be trusted."""
-        try:
-            entry = json.loads(self._entry(key).read_bytes())
-            found, digest = entry["found"], entry["digest"]
-            return self.flow.read(found) if digest == _digest(key, found) else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def _entry(self, key: str) -> Path:
-        return self.cache / f"{key}.json"
-
 
 def _bulk(instance: RtlInstance) -> int:
     """A guess at the effort: the bits of its memories and ports."""
     size = sum(len(data) for data in instance.memories.values())
     return size + sum(v for v in instance.parameters.values() if isinstance(v, int))
-
-
-def _digest(key: str, found: object) -> str:
-    """Ties a cache entry's content to its name."""
-    return sha256(json.dumps([key, found], sort_keys=True).encode())
 
 
 def _stop(executor: ThreadPoolExecutor, running: list[Future[str]], work: Path) -> None:

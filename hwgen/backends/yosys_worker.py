@@ -127,15 +127,29 @@ def _rigid_inputs(cell: Mapping[str, Any]) -> Iterator[int | str]:
 
 
 def strip(module: Mapping[str, Any]) -> dict[str, object]:
-    """What place and route needs of a netlist; names only where the source gave them."""
-    cells = {
-        name: {key: value for key, value in cell.items() if key != "attributes"}
-        for name, cell in module["cells"].items()
-        if cell["type"] not in IGNORED
+    """What place and route needs of a netlist; names only where the source gave them.
+
+    A cell without one is called after the net that it drives, up to a "$".
+    """
+    names = levels.names(module)
+    cells = {}
+    for name, cell in module["cells"].items():
+        if cell["type"] not in IGNORED:
+            driven = (
+                b for p, bits in cell["connections"].items() for b in bits if _drives(cell, p)
+            )
+            net = next((names[bit] for bit in driven if bit in names), "") if "$" in name else ""
+            cells[f"{net}{name}"] = {k: v for k, v in cell.items() if k != "attributes"}
+    nets = {
+        name: {"hide_name": 0, "bits": net["bits"]}
+        for name, net in module["netnames"].items()
+        if not net["hide_name"]
     }
-    names = {name: net for name, net in module["netnames"].items() if not net["hide_name"]}
-    nets = {name: {"hide_name": 0, "bits": net["bits"]} for name, net in names.items()}
     return {"ports": module["ports"], "cells": cells, "netnames": nets}
+
+
+def _drives(cell: Mapping[str, Any], port: str) -> bool:
+    return bool(cell["port_directions"][port] == "output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +195,13 @@ def synthesise(
     module: str,
     parameters: Mapping[str, str],
     period_ps: int,
+    units: Mapping[str, str] | None = None,
 ) -> None:
-    """Synthesise into ``netlist.json`` of the current folder; ``design`` holds the libraries."""
+    """Synthesise into ``netlist.json`` of the current folder; ``design`` holds the libraries.
+
+    Sources are SystemVerilog, and black boxes in Verilog (.v). ``units``: by instance name, the
+    black box that takes the place of what it is an instance of.
+    """
     from pyosys import libyosys  # noqa: PLC0415  only this process may load it
 
     def run(*commands: str) -> None:
@@ -190,10 +209,17 @@ def synthesise(
             libyosys.run_pass(command, design)
 
     Path("wrapper.sv").write_text(wrapper(module, parameters))
-    run(*(f'read_verilog -sv -defer "{source}"' for source in (*sources, "wrapper.sv")))
+    for source in (*sources, "wrapper.sv"):
+        run(f'read_verilog {"-sv -defer" if source.endswith(".sv") else "-lib"} "{source}"')
     run(f"hierarchy -check -top {WRAPPER}")
     (instance,) = design.top_module().selected_cells()
     derived = str(instance.type).removeprefix("\\")
+    if units:
+        run(f"hierarchy -top {derived}")
+        for cell in design.top_module().selected_cells():
+            unit = units.get(str(cell.name).removeprefix("\\"))
+            if unit:
+                cell.type = libyosys.IdString(f"\\{unit}")
     run(f"hierarchy -check -top {derived}", *family.coarse)
     run("select t:$mem*")
     memories = len(design.all_selected_modules())

@@ -134,16 +134,22 @@ def test_a_hit_does_not_run_yosys(rtl: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_whatever_decides_the_netlist_changes_the_key(rtl: Path) -> None:
     def key(data: bytes = ROM, depth: int = 512, mhz: float = 100) -> str:
         instance = RtlInstance("blocks", {"WORDS": "rom.mem", "D": depth}, {"rom.mem": data})
-        return Library.read(rtl, mhz).key(instance)
+        library = Library.read(rtl, mhz)
+        return library.key(library.job(instance))
 
     assert key() == key()
     assert key(data=ROM.replace(b"000000000", b"000000001")) != key()
     assert key(depth=256) != key()
     assert key(mhz=125) != key()
-    parity = Library.read(rtl, 100).key(RtlInstance("parity", {}))
+
+    def key_of_parity() -> str:
+        library = Library.read(rtl, 100)
+        return library.key(library.job(RtlInstance("parity", {})))
+
+    parity = key_of_parity()
     before = key()
     (rtl / "helper.sv").write_text(SOURCES["helper"] + "\n// a note")
-    assert Library.read(rtl, 100).key(RtlInstance("parity", {})) != parity  # parity uses helper
+    assert key_of_parity() != parity  # parity uses helper
     assert key() == before  # blocks does not
 
 
@@ -199,7 +205,7 @@ def broken_worker(rtl: Path, monkeypatch: pytest.MonkeyPatch, inside: str) -> No
         "import os, sys, time\n"
         "from pathlib import Path\n"
         "from hwgen.backends import yosys_worker\n"
-        "def synthesise(family, design, sources, module, parameters, period_ps):\n"
+        "def synthesise(family, design, sources, module, parameters, period_ps, units):\n"
         f"    {inside}\n"
         "yosys_worker.synthesise = synthesise\n"
         "work, pid, limit_s, family = sys.argv[1:]\n"
