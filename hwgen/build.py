@@ -168,6 +168,11 @@ def synthesise(folder: Path, flow: Dataflow, board: Board, journal: Journal) -> 
 
     found = yosys.synthesise(flow, folder / "rtl", yosys_cache(), board=board, progress=progress)
     write_json(folder / "report" / "synth_resources.json", found.to_json())
+    timing = found.design_timing
+    if timing is not None:
+        journal.detail(f"about {timing.mhz:g} MHz before placement; slowest: {timing.slowest}")
+        for warning in timing.warnings:
+            journal.say(f"timing estimate: {warning}")
 
 
 def yosys_cache() -> Path:

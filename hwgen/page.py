@@ -22,6 +22,7 @@ from hwgen.page_parts import (
     trade_off_rows,
     unit_rows,
 )
+from hwgen.page_timing import timing
 
 ROLES = (
     ("binary", "binary arithmetic"),
@@ -48,6 +49,7 @@ def context(r: Reports) -> dict[str, object]:
         "roles": [role for role in ROLES if any(n.role == role[0] for n in r.graph.nodes)],
         "utilisation": _utilisation(r),
         "tool": r.synth.tool if r.synth else None,
+        "timing": timing(r),
         "throughput": _throughput(r),
         "rtlsim": r.rtlsim,
         "speed": _speed(r),

@@ -127,11 +127,40 @@ class RtlsimPerformance(_Record):
     most_held: dict[str, Count] = {}
 
 
+class Timing(_Record):
+    """The slowest path of a layer: an estimate, before placement; runs of cells as words."""
+
+    lut_levels: Count
+    carries: Count
+    ns: Amount
+    mhz: Amount
+    start: str
+    end: str
+    cells: tuple[str, ...]
+
+
+class DesignTiming(_Record):
+    """The slowest layer and its clock; the LUT levels there is time for at the design's clock."""
+
+    slowest: str
+    mhz: Amount
+    clock_mhz: Annotated[float, Field(gt=0)]
+    lut_levels_at_clock: int
+    warnings: tuple[str, ...] = ()
+
+
+class Synthesised(Used):
+    """A layer after synthesis."""
+
+    timing_estimate: Timing | None = None
+
+
 class SynthResources(Used):
     """synth_resources.json: primitives counted after synthesis; rows as in the estimate."""
 
-    layers: dict[str, Used]
+    layers: dict[str, Synthesised]
     lut_per_binary_lane: Amount | None = None
+    timing_estimate: DesignTiming | None = None
     tool: str
 
 

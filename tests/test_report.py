@@ -22,7 +22,7 @@ from hwgen.layers.base import Folding, Resources
 from tests.networks import random_reactnet
 
 SECTIONS = (
-    *("dataflow", "board", "throughput", "verification", "accuracy"),
+    *("dataflow", "board", "timing", "throughput", "verification", "accuracy"),
     *("layers", "trade-off", "activations", "operations", "fifos", "times", "configuration"),
 )
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -64,11 +64,15 @@ def build(tmp_path: Path, dataflow: Dataflow) -> Path:
 
 def complete(folder: Path, **changed: Any) -> None:
     """Add every optional file."""
-    cost = {"LUT": 10, "FF": 20, "BRAM36": 0.5, "DSP": 1}
+    cost: dict[str, object] = {"LUT": 10, "FF": 20, "BRAM36": 0.5, "DSP": 1}
+    path = {"lut_levels": 17, "carries": 3, "start": "here[1]", "end": "there[2]"}
+    path |= {"ns": 12.5, "mhz": 80.0, "cells": ["FDRE", "LUT6 x 17", "FDRE"]}
+    design = {"slowest": "MVAU_1", "mhz": 80.0, "clock_mhz": 100, "lut_levels_at_clock": 14}
     files = {
         "synth_resources": {
             **{"LUT": 4321, "FF": 20, "BRAM36": 0.5, "DSP": 1, "tool": "yosys 0.70"},
-            "layers": {"MVAU_1": cost, "streams": cost},
+            "layers": {"MVAU_1": cost | {"timing_estimate": path}, "streams": cost},
+            "timing_estimate": design | {"warnings": ["MVAU_1 is too slow"]},
         },
         "rtlsim_performance": {"cycles_per_frame": 144.0, "latency_cycles": 777},
         "verification": {
@@ -133,6 +137,8 @@ def test_a_complete_build_shows_every_section(build: Path) -> None:
     assert "98.75" in outline.text["accuracy"]
     assert "2\u2009222" in outline.text["layers"]
     assert "1.5" in outline.text["layers"]  # three blocks of 18 kbit
+    for words in ("17", "80", "here[1]", "there[2]", "LUT6 x 17", "MVAU_1 is too slow", "14 LUT"):
+        assert words in outline.text["timing"]
     assert "777" in outline.text["throughput"]
     assert "3.25" in outline.text["times"]
 
@@ -141,6 +147,7 @@ def test_a_bare_build_says_how_to_get_the_rest(build: Path) -> None:
     _, outline = page(build)
     for section, command in {
         "board": "hwgen build --synth",
+        "timing": "hwgen build --synth",
         "throughput": "hwgen verify BUILD_DIR --rtlsim",
         "verification": "hwgen verify BUILD_DIR",
         "accuracy": "hwgen verify BUILD_DIR",

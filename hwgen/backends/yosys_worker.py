@@ -1,9 +1,11 @@
-"""Worker process of ``backends.yosys``: synthesises module instances and counts their cells.
+"""Worker process of ``backends.yosys``: synthesises module instances and reads their netlists.
 
-``python yosys_worker.py WORK PID TIMEOUT_S`` takes the folders in WORK one by one, each with a
-``job.json`` (module, parameters, sources, period_ps) and the files it names, and leaves
-``done.json`` in each: its cells or why there are none. Several workers may share WORK. Yosys and
-the cell library are loaded once; a job runs in a fork, because Yosys may end the process any time.
+``python yosys_worker.py WORK PID TIMEOUT_S FAMILY`` takes the folders in WORK one by one, each
+with a ``job.json`` (module, parameters, sources, period_ps) and the files it names, and leaves
+``found.json`` in each, what the family's ``read`` makes of the netlist, and then ``done.json``,
+which says why where there is none.
+Several workers may share WORK. Yosys and the cell library are loaded once; a job runs in a fork,
+because Yosys may end the process any time.
 """
 
 from __future__ import annotations
@@ -13,28 +15,26 @@ import multiprocessing
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-JOB, DONE, LOG, CLAIM, CELLS = "job.json", "done.json", "log", "claimed", "cells.json"
+from hwgen.backends import levels
+
+JOB, DONE, LOG, CLAIM, FOUND = "job.json", "done.json", "log", "claimed", "found.json"
 ABSORBED = "INV absorbed"  # an inverter that disappears into the LUTs that read it
 IGNORED = ("$scopeinfo",)  # what is left of flattened hierarchy: a note, not a circuit
 
-# without the several hundred cells of cells_xtra.v, of which the kernels use none: every pass
-# goes over all modules there are, and with them a small kernel takes three times as long
-LIBRARY = ("read_verilog -lib -specify +/xilinx/cells_sim.v",)
-_SYNTH = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -run"
-COARSE = (
-    # mapped apart from its neighbours, a table of up to 64 words is one LUT a bit; together
-    # with them abc9 takes up to five
-    "setattr -mod -set keep_hierarchy 1 *rom_table",
-    f"{_SYNTH} prepare:map_memory",
-)
-MEMORIES = (f"{_SYNTH} map_memory:map_ffram",)  # a second to read its rules; idle without memories
+_XC7 = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -run"
+_ECP5 = "synth_lattice -family ecp5 -run"
+# mapped apart from its neighbours, a table of up to 64 words is one LUT of six inputs a bit;
+# together with them abc9 takes up to five
+_TABLES_APART = "setattr -mod -set keep_hierarchy 1 *rom_table"
 
 
-def fine(period_ps: int) -> tuple[str, ...]:
+def _xc7_fine(period_ps: int) -> tuple[str, ...]:
     """What runs after the memories are mapped.
 
     -flatten: one netlist for a layer, optimised across its helper modules. -noiopad, -noclkbuf:
@@ -45,7 +45,7 @@ def fine(period_ps: int) -> tuple[str, ...]:
     meets the clock period.
     """
     return (
-        f"{_SYNTH} map_ffram:map_luts",
+        f"{_XC7} map_ffram:map_luts",
         "opt_expr -mux_undef -noclkinv",
         f"scratchpad -set abc9.D {period_ps}",
         "scratchpad -set abc9.W 300",  # picoseconds a net takes, as synth_xilinx has it
@@ -58,13 +58,23 @@ def fine(period_ps: int) -> tuple[str, ...]:
         "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6",
         "xilinx_dffopt",
         "opt_lut_ins -tech xilinx",
-        f"{_SYNTH} finalize:check",
+        f"{_XC7} finalize:check",
     )
 
 
-def script(period_ps: int) -> tuple[str, ...]:
-    """Everything that decides the netlist; part of every cache key."""
-    return (*LIBRARY, *COARSE, *MEMORIES, *fine(period_ps))
+def _ecp5_fine(period_ps: int) -> tuple[str, ...]:
+    """As synth_ecp5 does it, each LUT mapped for depth: the period is not asked for.
+
+    Names are not made up for what has none, which takes minutes in a large module.
+    """
+    return (
+        f"{_ECP5} map_ffram:map_luts",
+        "abc9 -W 300",
+        "clean",
+        "setattr -mod -unset keep_hierarchy *",
+        "flatten",
+        f"{_ECP5} map_cells:check",
+    )
 
 
 WRAPPER = "hwgen_wrapper"
@@ -76,24 +86,35 @@ def wrapper(module: str, parameters: Mapping[str, str]) -> str:
     return f"module {WRAPPER};\n  {module} #({values}) dut ();\nendmodule\n"
 
 
-def tally(netlist: Mapping[str, Any], top: str) -> dict[str, int]:
-    """Cells of ``top`` by type, from Yosys' JSON netlist.
+def count(module: Mapping[str, Any]) -> dict[str, object]:
+    """What is kept of a netlist: its cells and its longest paths."""
+    rigid = _rigid_bits(module)
+    paths = levels.to_json(levels.longest(module, rigid))
+    return {"cells": tally(module, rigid), "paths": paths}
+
+
+def tally(module: Mapping[str, Any], rigid: AbstractSet[object]) -> dict[str, int]:
+    """Cells of a module of Yosys' JSON netlist by type.
 
     An inverter is a LUT of its own where anything but a LUT, or a clock pin that can be
     inverted, reads it; 7-series flip-flops, carry chains and outputs cannot invert. Otherwise
     it is counted as ``ABSORBED``, because implementation merges it into the LUTs behind it.
     """
-    module = netlist["modules"][top]
     cells = [c for c in module["cells"].values() if c["type"] not in IGNORED]
-    rigid = {bit for port in module["ports"].values() for bit in port["bits"]}
-    for cell in cells:
-        rigid.update(_rigid_inputs(cell))
     counts = Counter(str(cell["type"]) for cell in cells)
     absorbed = sum(c["type"] == "INV" and c["connections"]["O"][0] not in rigid for c in cells)
     if absorbed:
         counts["INV"] -= absorbed
         counts[ABSORBED] = absorbed
     return {kind: count for kind, count in sorted(counts.items()) if count}
+
+
+def _rigid_bits(module: Mapping[str, Any]) -> set[int | str]:
+    """Bits with a reader that cannot take their inverse instead."""
+    rigid = {bit for port in module["ports"].values() for bit in port["bits"]}
+    for cell in module["cells"].values():
+        rigid.update(_rigid_inputs(cell))
+    return rigid
 
 
 def _rigid_inputs(cell: Mapping[str, Any]) -> Iterator[int | str]:
@@ -105,8 +126,61 @@ def _rigid_inputs(cell: Mapping[str, Any]) -> Iterator[int | str]:
             yield from cell["connections"].get(port, ())
 
 
+def strip(module: Mapping[str, Any]) -> dict[str, object]:
+    """What place and route needs of a netlist; names only where the source gave them."""
+    cells = {
+        name: {key: value for key, value in cell.items() if key != "attributes"}
+        for name, cell in module["cells"].items()
+        if cell["type"] not in IGNORED
+    }
+    names = {name: net for name, net in module["netnames"].items() if not net["hide_name"]}
+    nets = {name: {"hide_name": 0, "bits": net["bits"]} for name, net in names.items()}
+    return {"ports": module["ports"], "cells": cells, "netnames": nets}
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """How modules are synthesised for a family of parts, and what is read off the netlist."""
+
+    library: tuple[str, ...]
+    coarse: tuple[str, ...]
+    memories: tuple[str, ...]  # a second to read its rules; idle without memories
+    fine: Callable[[int], tuple[str, ...]]
+    read: Callable[[Mapping[str, Any]], Mapping[str, object]]
+
+    def script(self, period_ps: int) -> tuple[str, ...]:
+        """Everything that decides the netlist; part of every cache key."""
+        return (*self.library, *self.coarse, *self.memories, *self.fine(period_ps))
+
+
+FAMILIES = {
+    "xc7": Family(
+        # without the several hundred cells of cells_xtra.v, of which the kernels use none: every
+        # pass goes over all modules there are, and with them a small kernel takes three times as
+        # long
+        ("read_verilog -lib -specify +/xilinx/cells_sim.v",),
+        (_TABLES_APART, f"{_XC7} prepare:map_memory"),
+        (f"{_XC7} map_memory:map_ffram",),
+        _xc7_fine,
+        count,
+    ),
+    "ecp5": Family(
+        ("read_verilog -lib -specify +/lattice/cells_sim_ecp5.v +/lattice/cells_bb_ecp5.v",),
+        (_TABLES_APART, f"{_ECP5} coarse:map_ram"),
+        (f"{_ECP5} map_ram:map_ffram",),
+        _ecp5_fine,
+        strip,
+    ),
+}
+
+
 def synthesise(
-    design: Any, sources: list[str], module: str, parameters: Mapping[str, str], period_ps: int
+    family: Family,
+    design: Any,
+    sources: list[str],
+    module: str,
+    parameters: Mapping[str, str],
+    period_ps: int,
 ) -> None:
     """Synthesise into ``netlist.json`` of the current folder; ``design`` holds the libraries."""
     from pyosys import libyosys  # noqa: PLC0415  only this process may load it
@@ -120,22 +194,22 @@ def synthesise(
     run(f"hierarchy -check -top {WRAPPER}")
     (instance,) = design.top_module().selected_cells()
     derived = str(instance.type).removeprefix("\\")
-    run(f"hierarchy -check -top {derived}", *COARSE)
+    run(f"hierarchy -check -top {derived}", *family.coarse)
     run("select t:$mem*")
     memories = len(design.all_selected_modules())
-    run("select -clear", *(MEMORIES if memories else ()), *fine(period_ps))
+    run("select -clear", *(family.memories if memories else ()), *family.fine(period_ps))
     run(f"rename {derived} netlist", "select netlist", "write_json -selected netlist.json")
 
 
-def _job(folder: Path, design: Any) -> None:
-    """One job, in a process of its own; ``CELLS`` is its end marker."""
+def _job(folder: Path, family: Family, design: Any) -> None:
+    """One job, in a process of its own; ``FOUND`` is its end marker."""
     os.chdir(folder)
     log = os.open(LOG, os.O_WRONLY | os.O_CREAT)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    synthesise(design, **json.loads(Path(JOB).read_text()))
+    synthesise(family, design, **json.loads(Path(JOB).read_text()))
     netlist = json.loads(Path("netlist.json").read_text())
-    _write(Path(CELLS), tally(netlist, "netlist"))
+    _write(Path(FOUND), family.read(netlist["modules"]["netlist"]))
 
 
 def _write(path: Path, content: object) -> None:
@@ -145,13 +219,13 @@ def _write(path: Path, content: object) -> None:
     unfinished.rename(path)
 
 
-def main(work: Path, pid: Path, timeout_s: float) -> None:
+def main(work: Path, pid: Path, timeout_s: float, family: Family) -> None:
     """Do every job in ``work`` that no other worker has claimed."""
     from pyosys import libyosys  # noqa: PLC0415
 
     pid.write_text(str(os.getpid()))
     design = libyosys.Design()
-    for command in LIBRARY:
+    for command in family.library:
         libyosys.run_pass(command, design)
     fork = multiprocessing.get_context("fork")
     for folder in sorted(path.parent for path in work.glob(f"*/{JOB}")):
@@ -159,7 +233,7 @@ def main(work: Path, pid: Path, timeout_s: float) -> None:
             (folder / CLAIM).mkdir()
         except FileExistsError:
             continue
-        child = fork.Process(target=_job, args=(folder, design))
+        child = fork.Process(target=_job, args=(folder, family, design))
         child.start()
         child.join(timeout_s)
         if child.exitcode is None:
@@ -168,12 +242,12 @@ def main(work: Path, pid: Path, timeout_s: float) -> None:
             outcome: dict[str, object] = {"failure": f"ran past {timeout_s:.0f} s"}
         elif child.exitcode != 0:
             outcome = {"failure": f"exit status {child.exitcode}"}
-        elif not (folder / CELLS).is_file():
-            outcome = {"failure": "the process left no cells"}
+        elif not (folder / FOUND).is_file():
+            outcome = {"failure": "the process left no netlist"}
         else:
-            outcome = {"cells": json.loads((folder / CELLS).read_text())}
+            outcome = {}
         _write(folder / DONE, outcome)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), FAMILIES[sys.argv[4]])

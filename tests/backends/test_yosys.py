@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hwgen.backends import yosys, yosys_worker
-from hwgen.backends.yosys import Library, Pool, Usage
+from hwgen.backends import yosys_pool, yosys_worker
+from hwgen.backends.yosys import FLOW, Usage, synthesise
+from hwgen.backends.yosys_pool import Library, Pool
 from hwgen.board import load_board
 from hwgen.dataflow import build_dataflow
 from hwgen.errors import ToolError
@@ -78,8 +79,9 @@ def rtl(tmp_path: Path) -> Path:
     return folder
 
 
-def pool(rtl: Path, timeout_s: float = 120, jobs: int = 2) -> Pool:
-    return Pool(Library.read(rtl, 100), rtl.parent / "cache", jobs=jobs, timeout_s=timeout_s)
+def pool(rtl: Path, timeout_s: float = 120, jobs: int = 2) -> Pool[Usage]:
+    library, cache = Library.read(rtl, 100), rtl.parent / "cache"
+    return Pool(library, FLOW, cache, jobs=jobs, timeout_s=timeout_s)
 
 
 def only(rtl: Path, module: str, parameters: Mapping[str, int | str] | None = None) -> Usage:
@@ -103,6 +105,13 @@ def test_primitives_of_known_circuits(rtl: Path) -> None:
     assert blocks.resources.dsp == 1
 
 
+def test_the_paths_of_a_known_circuit(rtl: Path) -> None:
+    into, out = sorted(only(rtl, "parity").paths, key=lambda path: path.to_port)
+    assert (out.start, out.end, out.cells) == ("y_o", "port y_o", ("FDRE",))
+    assert (into.luts, into.end, into.cells) == (1, "y_o", ("LUT6", "FDRE"))
+    assert into.start.startswith("port a_i[")
+
+
 def test_a_parameter_reaches_the_module_and_its_helpers(rtl: Path) -> None:
     six, many = (RtlInstance("parity", {"N": n}) for n in (6, 36))
     found = pool(rtl).run({"six": six, "many": many})
@@ -112,7 +121,7 @@ def test_a_parameter_reaches_the_module_and_its_helpers(rtl: Path) -> None:
 
 def test_a_hit_does_not_run_yosys(rtl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = only(rtl, "parity")
-    monkeypatch.setattr(yosys, "run_tool", no_tool)
+    monkeypatch.setattr(yosys_pool, "run_tool", no_tool)
     seen: list[tuple[int, int, str]] = []
     instances = {name: RtlInstance("parity", {}) for name in ("a", "b")}
     again = pool(rtl).run(instances, lambda *args: seen.append(args))
@@ -138,7 +147,10 @@ def test_whatever_decides_the_netlist_changes_the_key(rtl: Path) -> None:
     assert key() == before  # blocks does not
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "edited", "list"])
+PATH = {"start": "a", "end": "b", "cells": ["FDRE"], "luts": 1, "carries": 0, "ns": 1.5}
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "edited", "list", "without paths"])
 def test_a_corrupt_entry_is_computed_again(
     rtl: Path, damage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,11 +159,14 @@ def test_a_corrupt_entry_is_computed_again(
     def fake(command: list[str], *, cwd: Path, **kwargs: object) -> str:
         runs.append(cwd)
         for job in cwd.glob(f"*/{yosys_worker.JOB}"):
-            cells = '{"cells": {"LUT6": 1, "FDRE": 1}}'
-            (job.parent / yosys_worker.DONE).write_text(cells)
+            found = {"cells": {"LUT6": 1, "FDRE": 1}, "paths": [PATH]}
+            (job.parent / yosys_worker.FOUND).write_text(json.dumps(found))
+            unfinished = job.with_suffix(".part")
+            unfinished.write_text("{}")
+            unfinished.rename(job.parent / yosys_worker.DONE)
         return ""
 
-    monkeypatch.setattr(yosys, "run_tool", fake)
+    monkeypatch.setattr(yosys_pool, "run_tool", fake)
     first = only(rtl, "parity")
     (entry,) = (rtl.parent / "cache").glob("*.json")
     text = entry.read_text()
@@ -160,11 +175,12 @@ def test_a_corrupt_entry_is_computed_again(
         "cut": text[: len(text) // 2],
         "edited": text.replace("1", "2", 1),
         "list": "[]",
+        "without paths": json.dumps({"cells": dict(first.cells), "digest": entry.stem}),
     }[damage]
     entry.write_text(content)
     assert only(rtl, "parity") == first
     assert len(runs) == 2
-    assert json.loads(entry.read_text())["cells"] == first.cells
+    assert json.loads(entry.read_text())["found"]["cells"] == first.cells
 
 
 def ended(pid: int) -> bool:
@@ -183,10 +199,12 @@ def broken_worker(rtl: Path, monkeypatch: pytest.MonkeyPatch, inside: str) -> No
         "import os, sys, time\n"
         "from pathlib import Path\n"
         "from hwgen.backends import yosys_worker\n"
-        "def synthesise(design, sources, module, parameters, period_ps):\n"
+        "def synthesise(family, design, sources, module, parameters, period_ps):\n"
         f"    {inside}\n"
         "yosys_worker.synthesise = synthesise\n"
-        "yosys_worker.main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))\n"
+        "work, pid, limit_s, family = sys.argv[1:]\n"
+        "family = yosys_worker.FAMILIES[family]\n"
+        "yosys_worker.main(Path(work), Path(pid), float(limit_s), family)\n"
     )
     monkeypatch.setattr(yosys_worker, "__file__", str(script))
 
@@ -203,7 +221,7 @@ def test_an_aborting_job_is_a_tool_error_with_the_logs_tail(
 
 def test_a_job_that_ends_early_is_no_result(rtl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken_worker(rtl, monkeypatch, "os._exit(0)")
-    with pytest.raises(ToolError, match=r"yosys on parity .*left no cells"):
+    with pytest.raises(ToolError, match=r"yosys on parity .*left no netlist"):
         only(rtl, "parity")
 
 
@@ -254,7 +272,7 @@ def test_a_job_that_yosys_ends_does_not_take_the_next_ones_with_it(rtl: Path) ->
 
 
 def test_a_cell_of_unknown_cost_is_an_error(rtl: Path) -> None:
-    with pytest.raises(ToolError, match=r"yosys left LDCE in latch"):
+    with pytest.raises(ToolError, match=r"yosys on latch .*LDCE in the netlist, whose cost"):
         only(rtl, "latch")
 
 
@@ -271,23 +289,25 @@ def test_an_inverter_is_a_lut_only_where_no_reader_can_absorb_it() -> None:
             "type": kind,
             "port_directions": {p: d for p, (d, _) in ports.items()},
             "connections": {p: [bit] for p, (_, bit) in ports.items()},
+            "parameters": {},
         }
 
-    def count(*readers: dict[str, object], out: int = 99) -> dict[str, int]:
+    def count(*readers: dict[str, object], out: int = 99) -> object:
         cells = [cell("INV", I=("input", 2), O=("output", 3)), *readers]
         module = {
             "ports": {"y": {"direction": "output", "bits": [out]}},
+            "netnames": {},
             "cells": {str(i): c for i, c in enumerate(cells)},
         }
-        return yosys_worker.tally({"modules": {"m": module}}, "m")
+        return yosys_worker.count(module)["cells"]
 
     lut = cell("LUT2", I0=("input", 3), I1=("input", 4), O=("output", 5))
     flip_flop = cell("FDRE", D=("input", 3), C=("input", 6), Q=("output", 7))
     clocked = cell("FDRE", D=("input", 8), C=("input", 3), Q=("output", 9))
     assert count(lut) == {yosys_worker.ABSORBED: 1, "LUT2": 1}
     assert count(clocked) == {yosys_worker.ABSORBED: 1, "FDRE": 1}
-    assert count(lut, flip_flop)["INV"] == 1
-    assert count(lut, out=3)["INV"] == 1
+    assert count(lut, flip_flop) == {"INV": 1, "LUT2": 1, "FDRE": 1}
+    assert count(lut, out=3) == {"INV": 1, "LUT2": 1}
     assert count(cell("$scopeinfo")) == {yosys_worker.ABSORBED: 1}
 
 
@@ -302,7 +322,7 @@ def test_rows_add_up_to_the_whole_dataflow(tmp_path: Path) -> None:
     dataflow = build_dataflow(graph, foldings, bus_bytes=4, clock_mhz=100)
     board = load_board("pynq-z2")
     rtl = data_folder("templates") / "rtl"
-    report = yosys.synthesise(dataflow, rtl, tmp_path, board=board)
+    report = synthesise(dataflow, rtl, tmp_path, board=board)
     assert set(report.layers) == {"axis_in", "fork", "add", "axis_out", "streams"}
     assert set(report.fifos) == {stream.name for stream in dataflow.streams}
     assert report.layers["add"].resources.ff == 2 * 4 + 1
@@ -311,6 +331,11 @@ def test_rows_add_up_to_the_whole_dataflow(tmp_path: Path) -> None:
     assert isinstance(rows, dict)
     for key in ("LUT", "FF", "BRAM36", "DSP"):
         assert found[key] == sum(row[key] for row in rows.values())
+    timing = found["timing_estimate"]
+    assert isinstance(timing, dict)
+    assert timing["slowest"] in rows
+    assert timing["mhz"] == min(row["timing_estimate"]["mhz"] for row in rows.values())
+    assert rows["add"]["timing_estimate"]["lut_levels"] >= 1  # the adder
     assert found["lut_per_binary_lane"] is None
     assert found["tool"] == "yosys 0.70"
     lut, capacity = found["LUT"], found["capacity"]
