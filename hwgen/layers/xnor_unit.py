@@ -113,7 +113,7 @@ class AdderUnit(XnorUnit):
         simd, pe = self.folding.simd, self.folding.pe
         acc, lanes = self.bits, pe * simd
         if self.folds == (1, 1):  # weights are constants and vanish into the popcount
-            return Resources(lut=20 + 0.5 * lanes, ff=40 + simd + pe * 2 * acc)
+            return Resources(lut=20 + 0.6 * lanes, ff=40 + simd + pe * 2 * acc)
         levels = 1 + max(simd - 1, 1).bit_length()
         return self.memory_cost(lanes) + Resources(
             lut=30 + 1.55 * lanes + pe * acc, ff=40 + simd + pe * (levels + acc)
