@@ -54,12 +54,12 @@ def instance(folder: Path, layer: str) -> str:
     return top[top.rindex("#(", 0, end) : end]
 
 
-def memory(folder: Path, layer: str, parameter: str) -> Path:
-    """A memory file of a layer's kernel."""
+def memory(folder: Path, layer: str, parameter: str, which: int = -1) -> Path:
+    """A memory file of a layer's kernel; of thresholds the first is lane 0's first comparison."""
     name = re.search(rf'\.{parameter}\("([\w.]+)"\)', instance(folder, layer))
     assert name
     stem = name.group(1).removesuffix(".mem")
-    return sorted((folder / "rtl").glob(f"{stem}*.mem"))[-1]
+    return sorted((folder / "rtl").glob(f"{stem}*.mem"))[which]
 
 
 def flip(path: Path, mask: int, words: slice = slice(0, 1)) -> None:
@@ -145,7 +145,7 @@ def test_a_wrong_weight_word_is_found(copy: Path) -> None:
 
 @pytest.mark.slow
 def test_a_wrong_threshold_word_is_found(copy: Path) -> None:
-    flip(memory(copy, "Thresholding_2", "THRESHOLDS"), 0b1110, slice(None))
+    flip(memory(copy, "Thresholding_2", "THRESHOLDS", 0), 0b1110, slice(None))
     assert first_mismatch(copy, "rtlsim", "Thresholding_2")["kind"] == "Threshold"
 
 

@@ -60,9 +60,20 @@ def odd_lanes() -> Dataflow:
 
 
 def balanced() -> Dataflow:
-    """The fastest foldings of two blocks: many stages share the bottleneck's interval."""
+    """Two blocks, every layer as slow as 135 cycles allow: many share the bottleneck's interval."""
     graph = random_reactnet(1, width=6, blocks=2, size=(5, 3), in_channels=3, residual_bits=3)
-    return sized(graph, folding.fastest(graph, load_board("pynq-z2")), bus_bytes=16)
+    return sized(graph, slowest(graph, 135), bus_bytes=16)
+
+
+def slowest(graph: QuantGraph, max_cycles: int) -> dict[str, Folding]:
+    """Every layer's slowest folding within a number of cycles."""
+    return {
+        layer.name: max(
+            (f for f in layer.foldings() if layer.cycles(f) <= max_cycles),
+            key=lambda f, layer=layer: (layer.cycles(f), f.pe),
+        )
+        for layer in graph.layers
+    }
 
 
 def folded() -> Dataflow:
