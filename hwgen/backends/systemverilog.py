@@ -50,6 +50,11 @@ def emit(dataflow: Dataflow) -> Files:
     return Files(content)
 
 
+def build_id(rtl: Files) -> int:
+    """64 bits of the digest of ``rtl/``: a board and its host tell by it that they belong together."""
+    return int(rtl.digest()[:16], 16)
+
+
 def kernels(dataflow: Dataflow) -> list[str]:
     """The modules of templates/rtl that the design needs, those within other kernels included."""
     library = {path.stem for path in (data_folder("templates") / "rtl").glob("*.sv")}
