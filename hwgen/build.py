@@ -149,11 +149,9 @@ def for_board(flow: Dataflow, board: Board, rtl: Files, example: Example) -> Fil
     ``rtl`` is the content of rtl/, ``example`` a few frames and what the network returns for them.
     """
     match board:
-        case Zynq7():
+        case Zynq7() | ZynqMP():
             project = vivado.emit(flow, board, sorted(rtl))
             return project.under("project") | pynq.emit(flow, board, example).under("driver")
-        case ZynqMP():
-            return Files()
         case Artix7() | Ecp5():
             baud, clock_hz = board.uart.baud, round(flow.clock_mhz * 1e6)
             build_id = systemverilog.build_id(rtl)
@@ -164,15 +162,15 @@ def for_board(flow: Dataflow, board: Board, rtl: Files, example: Example) -> Fil
 def make_bitstream(folder: Path, board: Board) -> None:
     """Run the tool of the board's family on project/, once ``require_bitstream`` agreed."""
     match board:
-        case Zynq7():
+        case Zynq7() | ZynqMP():
             vivado.run(folder / "project", folder / "project" / "vivado.log")
-        case ZynqMP() | Artix7() | Ecp5():
+        case Artix7() | Ecp5():
             require_bitstream(board)
 
 
 def require_bitstream(board: Board) -> None:
     """Raise ``UserInputError`` for a family that hwgen makes no bitstream of."""
-    if not isinstance(board, Zynq7):
+    if not isinstance(board, Zynq7 | ZynqMP):
         raise UserInputError(f"hwgen makes no bitstream for {board.family} ({board.name}) yet")
 
 
