@@ -17,6 +17,7 @@ from hwgen.backends import (
     rtlsim,
     systemverilog,
     uart,
+    uartsim,
     vivado,
     yosys,
 )
@@ -156,7 +157,8 @@ def for_board(flow: Dataflow, board: Board, rtl: Files, example: Example) -> Fil
             baud, clock_hz = board.uart.baud, round(flow.clock_mhz * 1e6)
             build_id = systemverilog.build_id(rtl)
             project = uart.emit(flow, baud, clock_hz, build_id)
-            return project.under("project") | uart.emit_host(flow, baud, build_id)
+            simulated = uartsim.emit(flow).under(uartsim.FOLDER)
+            return project.under("project") | uart.emit_host(flow, baud, build_id) | simulated
 
 
 def make_bitstream(folder: Path, board: Board) -> None:
