@@ -39,6 +39,13 @@ def command(python: str, waves: str = "") -> tuple[str, ...]:
         *("--x-assign", "fast", "--x-initial", "unique", "-Wno-fatal", "-DHWGEN_PROBE"),
         *("--top-module", TOP, "--Mdir", OBJECTS, "-o", f"../{program(waves)}"),
         *("-F", f"{RTL}/filelist.f", "stream_probe.sv", "main.cpp"),
+        *compiler(python),
+    )
+
+
+def compiler(python: str) -> tuple[str, ...]:
+    """Options for Verilator on how g++ is called; ``python`` runs Verilator's own scripts."""
+    return (
         # measured: -O3 and -march=native simulate no faster; the library's level hardly matters
         *("-CFLAGS", "-std=c++17 -DVL_TIME_CONTEXT"),
         # the wheel was configured without a compiler, so how g++ takes a header must be said
@@ -85,15 +92,25 @@ def _design(dataflow: Dataflow) -> dict[str, object]:
                 *(*tensor.shape, tensor.dtype.bits, tensor.dtype.signed, lanes, index),
             )
         )
-    memories = {name for stage in dataflow.stages for name in stage.rtl().memories}
     return {
         "network": " ".join(dataflow.graph.name.split()),
         "edges": [_edge("kInput", dataflow.axis_in), _edge("kOutput", dataflow.axis_out)],
-        "patience": 2 * sum(stage.cycles + 64 for stage in dataflow.stages),
+        "patience": patience(dataflow),
         "tensors": tensors,
         "streams": [_row(" -> ".join((s.source, s.sink)), s.width, s.depth) for s in streams],
-        "memories": [_literal(name) for name in sorted(memories)],
+        "memories": memories(dataflow),
     }
+
+
+def patience(dataflow: Dataflow) -> int:
+    """Cycles without a beat after which a design is taken to be stuck."""
+    return 2 * sum(stage.cycles + 64 for stage in dataflow.stages)
+
+
+def memories(dataflow: Dataflow) -> list[str]:
+    """The memory files of the design as C++ literals."""
+    names = {name for stage in dataflow.stages for name in stage.rtl().memories}
+    return [_literal(name) for name in sorted(names)]
 
 
 def _edge(constant: str, layer: AxisEdge) -> dict[str, str]:

@@ -28,8 +28,8 @@ class Bitfile:
     hwh: Path
 
 
-def emit(dataflow: Dataflow, board: Board, rtl_files: Sequence[str]) -> Files:
-    """Files of project/; ``rtl_files`` are names relative to rtl/.
+def emit(dataflow: Dataflow, board: Board, rtl: Files) -> Files:
+    """Files of project/; ``rtl`` is the content of rtl/.
 
     Of those, SystemVerilog, Verilog and .mem files become part of the project.
     """
