@@ -78,7 +78,7 @@ def plan(
     graph: QuantGraph, board: Board, foldings: Mapping[str, Folding], clock_mhz: float
 ) -> tuple[Dataflow, fifo.FifoSizing]:
     """The dataflow of these foldings, with FIFOs that sustain its rate and cannot deadlock."""
-    flow = build_dataflow(graph, foldings, bus_bytes=board.dma.bus_bytes, clock_mhz=clock_mhz)
+    flow = build_dataflow(graph, foldings, bus_bytes=board.bus_bytes, clock_mhz=clock_mhz)
     sizing = fifo.size(flow)
     return flow.with_depths(sizing.depths), sizing
 

@@ -105,7 +105,7 @@ def fit(graph: QuantGraph, board: Board) -> Fit:
     from hwgen.folding import shortfalls, smallest
 
     foldings = smallest(graph, board)
-    flow = build_dataflow(graph, foldings, bus_bytes=board.dma.bus_bytes, clock_mhz=board.clock_mhz)
+    flow = build_dataflow(graph, foldings, bus_bytes=board.bus_bytes, clock_mhz=board.clock_mhz)
     short, kinds = shortfalls(flow.resources, board), ("LUT", "FF", "BRAM36", "DSP")
     used, budget = flow.resources, board.budget()
     return Fit(

@@ -8,7 +8,7 @@ from hwgen import __version__
 from hwgen.backends import registers
 from hwgen.backends.software import npy
 from hwgen.backends.systemverilog import build_id, plain
-from hwgen.board import Board
+from hwgen.board import Zynq7, ZynqMP
 from hwgen.dataflow import Dataflow
 from hwgen.errors import ResourceError
 from hwgen.files import Files, to_json
@@ -23,7 +23,7 @@ _UNCHANGED = ("driver.py", "packing.py", "status.py", "validate.py", "hwgen.ipyn
 
 def emit(
     dataflow: Dataflow,
-    board: Board,
+    board: Zynq7 | ZynqMP,
     rtl: Files,
     example: tuple[IntArray, IntArray] | None = None,
 ) -> Files:
@@ -41,7 +41,12 @@ def emit(
             )
     frames, expected = example or (_random_frames(dataflow), None)
     content = {name: static(f"driver/{name}") for name in _UNCHANGED}
-    content["shapes.json"] = to_json(_shapes(dataflow, rtl, limit))
+    own = {
+        "max_transfer_bytes": limit,
+        "build_id": f"{build_id(rtl):016x}",
+        "registers": registers.driver(),
+    }
+    content["shapes.json"] = to_json(shapes(dataflow) | own)
     content["example_input.npy"] = npy(frames)
     if expected is not None:
         content["example_expected.npy"] = npy(expected)
@@ -49,8 +54,8 @@ def emit(
     return Files(content)
 
 
-def _shapes(dataflow: Dataflow, rtl: Files, limit: int) -> dict[str, object]:
-    """What packing.py has to know; its ``Design`` has the same fields."""
+def shapes(dataflow: Dataflow) -> dict[str, object]:
+    """What a host has to know of the network; packing.py's ``Design`` has the same fields."""
     scaling = dataflow.graph.scaling
     return {
         "name": f"{plain(dataflow.graph.name)} (hwgen {__version__})",
@@ -65,9 +70,6 @@ def _shapes(dataflow: Dataflow, rtl: Files, limit: int) -> dict[str, object]:
         "clock_mhz": dataflow.clock_mhz,
         "frame_cycles": dataflow.max_cycles,
         "frames_per_second": round(dataflow.fps, 3),
-        "max_transfer_bytes": limit,
-        "build_id": f"{build_id(rtl):016x}",
-        "registers": registers.driver(),
     }
 
 
@@ -94,7 +96,7 @@ def _random_frames(dataflow: Dataflow) -> IntArray:
     return rng.integers(tensor.dtype.lo, tensor.dtype.hi + 1, size=(EXAMPLES, *tensor.shape))
 
 
-def _readme(dataflow: Dataflow, board: Board) -> dict[str, object]:
+def _readme(dataflow: Dataflow, board: Zynq7 | ZynqMP) -> dict[str, object]:
     h, w, c = dataflow.graph.input.shape
     out = dataflow.graph.output
     classifier = out.pixels == 1

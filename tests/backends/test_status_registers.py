@@ -8,11 +8,10 @@ import pytest
 
 from hwgen.backends import axi_shell, registers
 from hwgen.backends.systemverilog import build_id
-from hwgen.board import load_board
 from hwgen.dataflow import Dataflow
 from hwgen.files import Files
 from tests.backends.test_axi_shell import SHELL, STANDIN, Network
-from tests.backends.test_vivado import example
+from tests.backends.test_vivado import example, zynq
 from tests.rtl.bench_build import program
 
 NETWORK = Network(5, 2, 3)
@@ -31,8 +30,7 @@ Trace = dict[str, list[int]]
 
 @pytest.fixture(scope="module")
 def dataflow() -> Dataflow:
-    board = load_board("pynq-z2")
-    board = board.model_copy(update={"dma": board.dma.model_copy(update={"bus_bytes": 4})})
+    board = zynq().model_copy(update={"bus_bytes": 4})
     return example(board, size=(4, NETWORK.beats_in))
 
 
