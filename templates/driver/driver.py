@@ -120,7 +120,7 @@ class HwgenOverlay:
                 buffer.freebuffer()
         self._buffers = {}
 
-    def __enter__(self) -> HwgenOverlay:
+    def __enter__(self) -> "HwgenOverlay":
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -5,12 +5,10 @@
 //
 // event_i     bit i: counter i counts this cycle
 // clear_i     all counters start from 0; the events of this cycle are the first they count
-// snapshot_i  counts_o takes what all counters have counted up to the cycle before the last one,
-//             and holds it until the next snapshot; counter i at BITS*i
+// snapshot_i  two cycles later, counts_o has what all counters counted before this cycle, and holds
+//             it until the next snapshot; counter i at BITS*i. A clear in the same cycle comes first
 //
-// An event is registered before it is added, so that its logic and the carry chain share no path.
-// One that is counted in a snapshot is counted once; a snapshot in the cycle of a clear shows the
-// counts from before it.
+// An event is registered before it is added: its logic and the carry chain share no path.
 `default_nettype none
 
 module event_counters #(
@@ -29,12 +27,14 @@ module event_counters #(
   end
 
   logic [COUNT-1:0] seen;
+  logic take;
   logic [COUNT*BITS-1:0] counts;
 
   always_ff @(posedge clk_i) begin
     seen <= rst_i ? '0 : event_i;
+    take <= snapshot_i && !rst_i;
     if (rst_i) counts_o <= '0;
-    else if (snapshot_i) counts_o <= counts;
+    else if (take) counts_o <= counts;
   end
 
   for (genvar i = 0; i < COUNT; i++) begin : gen_counter

@@ -94,7 +94,7 @@ def build(duts: Sequence[Dut], cache: Path, rtl: Path, structural: bool = False)
 def program(top: str, sources: Mapping[str, str], main: Path, cache: Path) -> Path:
     """A program of module ``top``, simulated by ``main``, which includes V<top>.h.
 
-    ``sources`` are texts by file name.
+    ``sources`` are texts by file name, of Verilog and of what ``main`` includes.
     """
     runtime = _runtime(cache)
     files = {**sources, "main.cpp": main.read_text()}
@@ -108,7 +108,8 @@ def program(top: str, sources: Mapping[str, str], main: Path, cache: Path) -> Pa
             home.mkdir()
             for name, text in files.items():
                 (home / name).write_text(text)
-            _tool([VERILATOR, *VERILATE, top, *sorted(sources)], home)
+            design = [name for name in sorted(sources) if name.endswith((".sv", ".v"))]
+            _tool([VERILATOR, *VERILATE, top, *design], home)
             objects = [o for o in sorted(runtime.glob("*.o")) if o.stem != "bench"]
             _link([home / "main.cpp"], objects, home, runtime, home / "program")
     return home / "program"
@@ -238,6 +239,6 @@ def _link(
     every = "".join(f'#include "{path}"\n' for path in (*units, *own))
     (work / "all.cpp").write_text(every)
     include = Path((runtime / "done").read_text())
-    folders = [f"-I{folder}" for folder in (include, include / "vltstd", HERE, "obj")]
+    folders = [f"-I{folder}" for folder in (include, include / "vltstd", HERE, "obj", ".")]
     _tool([*CXX, *folders, "all.cpp", *objects, "-o", "linked", "-pthread"], work)
     (work / "linked").rename(made)

@@ -17,6 +17,7 @@ go wrong unseen:
 ``BOARD`` makes the board of a bitfile, an object like ``Simulation``; tests set others.
 """
 
+import atexit
 import os
 import subprocess
 
@@ -39,6 +40,7 @@ class Simulation:
         self.program = subprocess.Popen(
             [bitfile], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
+        atexit.register(self.close)
 
     def read(self, offset):
         """A register's 32 bits, and the response."""
@@ -50,35 +52,35 @@ class Simulation:
         return int(self._ask(f"w {offset} {value} {strobe}\n".encode()))
 
     def exchange(self, data, room):
-        """Send a batch; what came back (up to ``room`` bytes and a beat), whether all was sent,
-        and whether TLAST came."""
+        """Send a batch.
+
+        Returns what came back (up to ``room`` bytes and a beat), whether all was sent, and
+        whether TLAST came.
+        """
         command = f"t {len(data)} {room} {IDLE} {STALL} ".encode()
         sent, last, count = map(int, self._ask(command + data).split())
-        found = self._read(count)
-        return found, bool(sent), bool(last)
+        return self._answer(lambda pipe: pipe.read(count), count), bool(sent), bool(last)
 
     def close(self):
         """Power off."""
+        atexit.unregister(self.close)
         self.program.kill()
         self.program.wait()
         self.program.stdin.close()
         self.program.stdout.close()
 
     def _ask(self, command):
-        try:
-            self.program.stdin.write(command)
-            self.program.stdin.flush()
-            answer = self.program.stdout.readline()
-        except BaseException:  # half a command is of no use to anybody
-            self.close()
-            raise
-        if not answer:
-            raise RuntimeError("the simulated board has stopped")
-        return answer
+        self.program.stdin.write(command)
+        self.program.stdin.flush()
+        return self._answer(lambda pipe: pipe.readline(), 1)
 
-    def _read(self, count):
-        found = self.program.stdout.read(count)
-        if len(found) != count:
+    def _answer(self, read, least):
+        try:
+            found = read(self.program.stdout)
+        except BaseException:  # half an answer would be taken for the next one
+            self.program.kill()
+            raise
+        if len(found) < least:
             raise RuntimeError("the simulated board has stopped")
         return found
 
@@ -196,7 +198,7 @@ class DMA:
             recv.error, recv.running = True, False
             return
         into.memory[at : at + len(answer)] = np.frombuffer(answer, np.uint8)
-        if last or len(answer) == room:
+        if last:
             recv.finish(len(answer))
 
 
