@@ -159,7 +159,13 @@ def for_board(flow: Dataflow, board: Board, rtl: Files, example: Example) -> Fil
                 | pynq.emit(flow, board, rtl, example).under("driver")
                 | pynqsim.emit(flow).under(pynqsim.FOLDER)
             )
-        case Artix7() | Ecp5():
+        case Artix7():
+            build_id = systemverilog.build_id(rtl)
+            shell = uart.emit(flow, board.uart.baud, vivado.clock_hz(flow, board), build_id)
+            project = shell | vivado.emit_artix7(flow, board, sorted(rtl), sorted(shell))
+            host = uart.emit_host(flow, board.uart.baud, build_id)
+            return project.under("project") | host
+        case Ecp5():
             baud, clock_hz = board.uart.baud, round(flow.clock_mhz * 1e6)
             build_id = systemverilog.build_id(rtl)
             project = uart.emit(flow, baud, clock_hz, build_id)
@@ -169,15 +175,15 @@ def for_board(flow: Dataflow, board: Board, rtl: Files, example: Example) -> Fil
 def make_bitstream(folder: Path, board: Board) -> None:
     """Run the tool of the board's family on project/, once ``require_bitstream`` agreed."""
     match board:
-        case Zynq7() | ZynqMP():
+        case Zynq7() | ZynqMP() | Artix7():
             vivado.run(folder / "project", folder / "project" / "vivado.log")
-        case Artix7() | Ecp5():
+        case Ecp5():
             require_bitstream(board)
 
 
 def require_bitstream(board: Board) -> None:
     """Raise ``UserInputError`` for a family that hwgen makes no bitstream of."""
-    if not isinstance(board, Zynq7 | ZynqMP):
+    if isinstance(board, Ecp5):
         raise UserInputError(f"hwgen makes no bitstream for {board.family} ({board.name}) yet")
 
 

@@ -18,9 +18,7 @@ _UNCHANGED = ("board.cpp", "pynq/__init__.py")
 
 def command(python: str) -> tuple[str, ...]:
     """What builds the program, run in its folder."""
-    return rtlsim.verilate(
-        python, top=axi_shell.TOP, made=BITFILE, sources=(*SHELL, "board.cpp"), options=()
-    )
+    return rtlsim.verilate(python, top=axi_shell.TOP, made=BITFILE, sources=(*SHELL, "board.cpp"))
 
 
 def emit(dataflow: Dataflow) -> Files:
@@ -37,6 +35,7 @@ def emit(dataflow: Dataflow) -> Files:
     return Files(
         {
             "board.h": render("pynqsim/board.h.j2", board),
+            rtlsim.ONES: static(f"rtlsim/{rtlsim.ONES}"),
             "simulate.py": render("pynqsim/simulate.py.j2", simulate),
             **{name: static(f"pynqsim/{name}") for name in _UNCHANGED},
         }
