@@ -165,7 +165,7 @@ def dataflow(graph: QuantGraph) -> str:
     except HwgenError as error:
         console.print(f"[bold]{board.name}:[/] {error}", highlight=False)
     chosen = folding.for_rate(graph, board, int(board.clock_mhz * 1e6 / FPS))
-    flow = build_dataflow(graph, chosen, bus_bytes=board.dma.bus_bytes, clock_mhz=board.clock_mhz)
+    flow = build_dataflow(graph, chosen, bus_bytes=board.bus_bytes, clock_mhz=board.clock_mhz)
     return f"{len(flow.stages)} stages, {flow.max_cycles:,} cycles a frame at {FPS} fps"
 
 

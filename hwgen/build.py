@@ -9,7 +9,7 @@ from typing import Any
 
 from hwgen import estimate, fifo, folding, report
 from hwgen.backends import cpp, finn, nextpnr, pynq, reference, rtlsim, systemverilog, vivado, yosys
-from hwgen.board import Board
+from hwgen.board import Artix7, Board, Ecp5, Zynq7, ZynqMP
 from hwgen.config import BuildConfig
 from hwgen.data import VerificationData, load_data
 from hwgen.dataflow import Dataflow
@@ -23,6 +23,7 @@ from hwgen.saved import DATA, describe_build
 from hwgen.search import Foldings
 
 GENERATED = ("rtl", "reference", "driver", "project", "intermediate_models", "finn")
+Example = tuple[IntArray, IntArray]  # frames (N, H, W, C), and what the network returns
 EXAMPLES = 4  # frames that the driver carries to try itself
 
 
@@ -44,6 +45,10 @@ def build(config: BuildConfig, model: Path) -> Built:
     board = config.loaded_board()
     if not model.is_file():
         raise UserInputError(f"{model} does not exist or is not a file")
+    if config.engine == "finn":
+        finn.board_name(board)
+    elif config.bitstream:
+        require_bitstream(board)
     folder = config.out or Path("build") / f"{model.stem}-{board.name}"
     data = verification_data(config.images, model)
     require_writable(folder)
@@ -87,8 +92,8 @@ def build(config: BuildConfig, model: Path) -> Built:
             with journal.step("place and route with nextpnr"):
                 place_and_route(folder, flow, journal)
         if own and config.bitstream:
-            with journal.step("bitstream with Vivado"):
-                vivado.run(folder / "project", folder / "project" / "vivado.log")
+            with journal.step("bitstream"):
+                make_bitstream(folder, board)
         with journal.step("report"):
             journal.save_times(folder / "time_per_step.json")
             report.write(folder)
@@ -123,9 +128,36 @@ def generate(flow: Dataflow, board: Board, frames: IntArray) -> Files:
         rtl.under("rtl")
         | software(flow)
         | rtlsim.emit(flow).under("rtlsim")
-        | vivado.emit(flow, board, sorted(rtl)).under("project")
-        | pynq.emit(flow, board, (frames, expected)).under("driver")
+        | for_board(flow, board, rtl, (frames, expected))
     )
+
+
+def for_board(flow: Dataflow, board: Board, rtl: Files, example: Example) -> Files:
+    """What a board of this family needs around the network: project/, and driver/ if any.
+
+    ``rtl`` is the content of rtl/, ``example`` a few frames and what the network returns for them.
+    """
+    match board:
+        case Zynq7():
+            project = vivado.emit(flow, board, sorted(rtl))
+            return project.under("project") | pynq.emit(flow, board, example).under("driver")
+        case ZynqMP() | Artix7() | Ecp5():
+            return Files()
+
+
+def make_bitstream(folder: Path, board: Board) -> None:
+    """Run the tool of the board's family on project/, once ``require_bitstream`` agreed."""
+    match board:
+        case Zynq7():
+            vivado.run(folder / "project", folder / "project" / "vivado.log")
+        case ZynqMP() | Artix7() | Ecp5():
+            require_bitstream(board)
+
+
+def require_bitstream(board: Board) -> None:
+    """Raise ``UserInputError`` for a family that hwgen makes no bitstream of."""
+    if not isinstance(board, Zynq7):
+        raise UserInputError(f"hwgen makes no bitstream for {board.family} ({board.name}) yet")
 
 
 def software(flow: Dataflow) -> Files:
@@ -214,8 +246,11 @@ def _import(
 
 def _finn(
     imported: Any, foldings: Mapping[str, Folding], board: Board
-) -> tuple[Files, dict[str, Any], dict[str, dict[str, int]]]:
-    """FINN's models with our folding, its own estimates of them, and the folding in its names."""
+) -> tuple[Files, dict[str, Any] | None, dict[str, dict[str, int]]]:
+    """FINN's models with our folding, its own estimates of them, and the folding in its names.
+
+    There are no estimates for a part that FINN does not know.
+    """
     from hwgen.frontend.importer import finn_estimates, finn_folding, fold, to_bytes
 
     folded = fold(imported, foldings)
@@ -225,14 +260,17 @@ def _finn(
         "dataflow": to_bytes(folded),
     }
     models = Files({f"intermediate_models/{name}.onnx": data for name, data in files.items()})
-    return models, finn_estimates(folded, board.part), finn_folding(folded, board.part)
+    part = board.finn_part
+    if part is None:
+        return models, None, {}
+    return models, finn_estimates(folded, part), finn_folding(folded, part)
 
 
 def _write_estimates(
     folder: Path,
     flow: Dataflow,
     sizing: fifo.FifoSizing,
-    finn_report: dict[str, Any],
+    finn_report: dict[str, Any] | None,
     points: Sequence[folding.Point],
 ) -> None:
     reports = {
@@ -243,7 +281,7 @@ def _write_estimates(
         "fifo_sizing": estimate.fifo_sizing(flow, sizing),
         "trade_off": estimate.trade_off(points, flow),
         "dataflow": estimate.describe(flow),
-        "finn_estimates": finn_report,
+        **({} if finn_report is None else {"finn_estimates": finn_report}),
     }
     for name, value in reports.items():
         write_json(folder / "report" / f"{name}.json", value)

@@ -86,6 +86,4 @@ def read_config(path: Path | None, flags: Mapping[str, Any]) -> BuildConfig:
         return BuildConfig.model_validate(data)
     except ValidationError as error:
         where = f"config file {path}" if path is not None else "options"
-        raise UserInputError(
-            f"{where}: {explain(error, dict(BuildConfig.model_fields))}"
-        ) from error
+        raise UserInputError(f"{where}: {explain(error, BuildConfig.model_fields)}") from error

@@ -91,7 +91,7 @@ def on_board(
     return build_dataflow(
         graph,
         foldings,
-        bus_bytes=board.dma.bus_bytes,
+        bus_bytes=board.bus_bytes,
         clock_mhz=clock_mhz,
         technology=technology_of(board.family),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from hwgen.board import Board
+from hwgen.board import Board, parse_board
 from hwgen.dataflow import Dataflow
 from hwgen.files import Files, check_seal, to_json
 from hwgen.folding import plan, read_config, to_config
@@ -46,7 +46,7 @@ def load_build(folder: Path) -> tuple[Dataflow, Board]:
     from hwgen.frontend.importer import read_dataflow_model  # heavy: qonnx and finn
 
     config = yaml.safe_load((folder / CONFIG).read_text())
-    board = Board.model_validate(config["board"])
+    board = parse_board(config["board"])
     scaling = Scaling.parse(config["scaling"])
     graph = read_dataflow_model(folder / MODEL, config["name"], scaling)
     foldings = read_config(folder / FOLDING, graph)

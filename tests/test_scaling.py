@@ -55,7 +55,7 @@ def of_reference(graph: QuantGraph, folder: Path) -> Quantise:
 def of_driver(graph: QuantGraph, folder: Path) -> Quantise:
     board = load_board("pynq-z2")
     foldings = {layer.name: next(layer.foldings()) for layer in graph.layers}
-    flow = build_dataflow(graph, foldings, bus_bytes=board.dma.bus_bytes, clock_mhz=100.0)
+    flow = build_dataflow(graph, foldings, bus_bytes=board.bus_bytes, clock_mhz=100.0)
     pynq.emit(flow.with_depths(fifo.size(flow).depths), board).write(folder)
     packing = module_of(folder / "packing.py", "scaled_packing")
     quantise: Quantise = packing.load_design(folder / "shapes.json").quantise

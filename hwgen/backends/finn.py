@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from hwgen.board import Board
-from hwgen.errors import ToolError
+from hwgen.board import Board, Zynq7, ZynqMP
+from hwgen.errors import ToolError, UserInputError
 from hwgen.files import Files, to_json
 from hwgen.quant import IntArray
 from hwgen.run import find_tool, run_tool
@@ -62,7 +62,7 @@ def emit(
     config = {
         "output_dir": OUTPUT,
         "model_path": MODEL,
-        "board": board.finn_board,
+        "board": board_name(board),
         "fpga_part": board.part,
         "shell_flow_type": "vivado_zynq",
         "synth_clk_period_ns": round(1000 / clock_mhz, 6),
@@ -83,6 +83,16 @@ def emit(
             "input.npy": _npy(frames),
             "expected_output.npy": _npy(outputs),
         }
+    )
+
+
+def board_name(board: Board) -> str:
+    """FINN's name of the board; ``UserInputError`` where it builds nothing for it."""
+    if isinstance(board, Zynq7 | ZynqMP) and board.finn_board is not None:
+        return board.finn_board
+    raise UserInputError(
+        f"FINN builds nothing for {board.name}: --engine finn needs a Zynq board that FINN knows "
+        "(finn_board in the board file); use --engine rtl, or another board"
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from hwgen import __version__
 from hwgen.backends.software import npy
 from hwgen.backends.vivado import plain
-from hwgen.board import Board
+from hwgen.board import Zynq7, ZynqMP
 from hwgen.dataflow import Dataflow
 from hwgen.errors import ResourceError
 from hwgen.files import Files, to_json
@@ -21,7 +21,7 @@ _UNCHANGED = ("driver.py", "packing.py", "validate.py", "hwgen.ipynb")
 
 
 def emit(
-    dataflow: Dataflow, board: Board, example: tuple[IntArray, IntArray] | None = None
+    dataflow: Dataflow, board: Zynq7 | ZynqMP, example: tuple[IntArray, IntArray] | None = None
 ) -> Files:
     """Files of driver/.
 
@@ -87,7 +87,7 @@ def _random_frames(dataflow: Dataflow) -> IntArray:
     return rng.integers(tensor.dtype.lo, tensor.dtype.hi + 1, size=(EXAMPLES, *tensor.shape))
 
 
-def _readme(dataflow: Dataflow, board: Board) -> dict[str, object]:
+def _readme(dataflow: Dataflow, board: Zynq7 | ZynqMP) -> dict[str, object]:
     h, w, c = dataflow.graph.input.shape
     out = dataflow.graph.output
     classifier = out.pixels == 1

@@ -52,7 +52,7 @@ def emit(dataflow: Dataflow) -> Files:
 
 
 def build_id(rtl: Files) -> int:
-    """64 bits of the digest of ``rtl/``: a board and its host tell by it that they belong together."""
+    """64 bits of the digest of ``rtl/``, by which a host knows the build on a board."""
     return int(rtl.digest()[:16], 16)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwgen.board import Board
+from hwgen.board import Zynq7
 from hwgen.dataflow import Dataflow
 from hwgen.errors import ToolError
 from hwgen.files import Files
@@ -28,7 +28,7 @@ class Bitfile:
     hwh: Path
 
 
-def emit(dataflow: Dataflow, board: Board, rtl_files: Sequence[str]) -> Files:
+def emit(dataflow: Dataflow, board: Zynq7, rtl_files: Sequence[str]) -> Files:
     """Files of project/; ``rtl_files`` are names relative to rtl/.
 
     Of those, SystemVerilog, Verilog and .mem files become part of the project.

@@ -34,6 +34,25 @@ _ECP5 = "synth_lattice -family ecp5 -run"
 _TABLES_APART = "setattr -mod -set keep_hierarchy 1 *rom_table"
 
 
+# as synth_xilinx maps memories, but with rules that the worker reads once, and without the contents
+# of block RAMs: nothing that is counted depends on them, and for every block they cost half a
+# second
+_XC7_RULES = {"lutrams": "+/xilinx/lutrams_xc5v_map.v", "brams": "+/xilinx/brams_xc6v_map.v"}
+_XC7_MEMORIES = (
+    "memory_libmap -logic-cost-rom 0.015625 -lib +/xilinx/lutrams_xc5v.txt "
+    "-lib +/xilinx/brams_xc4v.txt -D HAS_SIZE_36 -D HAS_CASCADE -D HAS_MIXWIDTH_SDP -no-auto-huge",
+    "setparam -unset INIT t:$__XILINX_BLOCKRAM_*",
+    *(f"techmap -map %{name}" for name in _XC7_RULES),
+)
+
+
+def _rules(files: Mapping[str, str]) -> Iterator[str]:
+    """Read files of rules, each into a design by which techmap finds it."""
+    for name, file in files.items():
+        yield f"read_verilog -nooverwrite -noblackbox {file}"
+        yield f"design -stash {name}"
+
+
 def _xc7_fine(period_ps: int) -> tuple[str, ...]:
     """What runs after the memories are mapped.
 
@@ -158,7 +177,7 @@ class Family:
 
     library: tuple[str, ...]
     coarse: tuple[str, ...]
-    memories: tuple[str, ...]  # a second to read its rules; idle without memories
+    memories: tuple[str, ...]  # idle without memories
     fine: Callable[[int], tuple[str, ...]]
     read: Callable[[Mapping[str, Any]], Mapping[str, object]]
 
@@ -169,12 +188,13 @@ class Family:
 
 FAMILIES = {
     "xc7": Family(
+        # the rules first, for stashing a design empties it
         # without the several hundred cells of cells_xtra.v, of which the kernels use none: every
         # pass goes over all modules there are, and with them a small kernel takes three times as
         # long
-        ("read_verilog -lib -specify +/xilinx/cells_sim.v",),
+        (*_rules(_XC7_RULES), "read_verilog -lib -specify +/xilinx/cells_sim.v"),
         (_TABLES_APART, f"{_XC7} prepare:map_memory"),
-        (f"{_XC7} map_memory:map_ffram",),
+        _XC7_MEMORIES,
         _xc7_fine,
         count,
     ),

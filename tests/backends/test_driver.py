@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from hwgen import fifo
 from hwgen.backends import pynq, rtlsim, systemverilog
-from hwgen.board import Board, load_board
+from hwgen.board import Zynq7, load_board
 from hwgen.dataflow import Dataflow, build_dataflow
 from hwgen.engine import interpret
 from hwgen.errors import ResourceError
@@ -33,15 +33,17 @@ OURS = ("driver", "packing", "validate", "pynq")
 Engine = Callable[[IntArray], IntArray]
 
 
-def board(**dma: int) -> Board:
+def board(bus_bytes: int = 8, max_length_bits: int = 26) -> Zynq7:
     found = load_board("pynq-z2")
-    return found.model_copy(update={"dma": found.dma.model_copy(update=dma)})
+    assert isinstance(found, Zynq7)
+    dma = found.dma.model_copy(update={"max_length_bits": max_length_bits})
+    return found.model_copy(update={"bus_bytes": bus_bytes, "dma": dma})
 
 
-def dataflow_of(on: Board, seed: int = 0, **changes: Any) -> Dataflow:
+def dataflow_of(on: Zynq7, seed: int = 0, **changes: Any) -> Dataflow:
     graph = random_reactnet(seed, **changes)
     foldings = {layer.name: next(layer.foldings()) for layer in graph.layers}
-    plain = build_dataflow(graph, foldings, bus_bytes=on.dma.bus_bytes, clock_mhz=100.0)
+    plain = build_dataflow(graph, foldings, bus_bytes=on.bus_bytes, clock_mhz=100.0)
     return plain.with_depths(fifo.size(plain).depths)
 
 
@@ -67,7 +69,7 @@ def on_the_bus(dataflow: Dataflow, engine: Engine) -> Callable[[bytes], bytes]:
 class Device:
     """A folder as it lies on the board, and its modules, imported from there."""
 
-    def __init__(self, folder: Path, dataflow: Dataflow, on: Board) -> None:
+    def __init__(self, folder: Path, dataflow: Dataflow, on: Zynq7) -> None:
         self.folder, self.dataflow = folder, dataflow
         frames = random_images(dataflow.graph, 3)
         pynq.emit(dataflow, on, (frames, interpreter(dataflow)(frames))).write(folder)
@@ -98,7 +100,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
 
     forget()
 
-    def made(on: Board | None = None, **changes: Any) -> Device:
+    def made(on: Zynq7 | None = None, **changes: Any) -> Device:
         on = on or board()
         return Device(tmp_path, dataflow_of(on, **changes), on)
 

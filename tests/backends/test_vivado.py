@@ -26,7 +26,7 @@ NAMES = (*RTL, "filelist.f")
 def example(board: Board, **changes: int) -> Dataflow:
     graph = random_reactnet(**changes)
     foldings = {layer.name: next(layer.foldings()) for layer in graph.layers}
-    return build_dataflow(graph, foldings, bus_bytes=board.dma.bus_bytes, clock_mhz=100.0)
+    return build_dataflow(graph, foldings, bus_bytes=board.bus_bytes, clock_mhz=100.0)
 
 
 def write(out: Path, board: Board | None = None) -> Path:
@@ -126,9 +126,8 @@ def test_with_board_files_the_newest_preset_is_used(tmp_path: Path) -> None:
 
 def test_the_dma_is_as_the_board_file_says(tmp_path: Path) -> None:
     board = load_board("pynq-z2")
-    board = board.model_copy(
-        update={"dma": board.dma.model_copy(update={"bus_bytes": 4, "max_length_bits": 23})}
-    )
+    dma = board.dma.model_copy(update={"max_length_bits": 23})
+    board = board.model_copy(update={"bus_bytes": 4, "dma": dma})
     outcome, session = run(write(tmp_path, board))
     assert outcome.status == 0
     config = session.cells["/dma"].config

@@ -75,7 +75,7 @@ endmodule
 def shell(beats_in: int) -> str:
     """The shell for a network with frames of ``beats_in`` beats on a bus of 32 bits."""
     board = load_board("pynq-z2")
-    board = board.model_copy(update={"dma": board.dma.model_copy(update={"bus_bytes": 4})})
+    board = board.model_copy(update={"bus_bytes": 4})
     dataflow = example(board, size=(4, beats_in))
     assert dataflow.axis_in.beats == beats_in
     return vivado.emit(dataflow, board, []).content["hwgen_shell.v"].decode()
