@@ -41,7 +41,8 @@ class Block:
 def emit(dataflow: Dataflow) -> Files:
     """The folder ``rtl/``: kernels, memory files, top and file list."""
     instances = [stage.rtl() for stage in dataflow.stages]
-    content = kernel_sources(dataflow)
+    modules = library(dataflow.technology)
+    content = {f"{name}.sv": modules[name] for name in kernels(dataflow)}
     for instance in instances:
         content.update(instance.memories)
         content.update({f"{name}.sv": text for name, text in instance.sources.items()})
@@ -63,8 +64,8 @@ def library(technology: Technology) -> dict[str, bytes]:
     return {path.stem: path.read_bytes() for path in paths}
 
 
-def kernel_sources(dataflow: Dataflow) -> dict[str, bytes]:
-    """Files of the library that the design needs, those within other kernels included."""
+def kernels(dataflow: Dataflow) -> list[str]:
+    """The modules of the library that the design needs, those within other kernels included."""
     modules = library(dataflow.technology)
     instances = [stage.rtl() for stage in dataflow.stages]
     made = [text for instance in instances for text in instance.sources.values()]
@@ -74,7 +75,7 @@ def kernel_sources(dataflow: Dataflow) -> dict[str, bytes]:
         name = todo.pop()
         found.add(name)
         todo |= (_instantiated(modules[name]) & set(modules)) - found
-    return {f"{name}.sv": modules[name] for name in sorted(found)}
+    return sorted(found)
 
 
 def _instantiated(*sources: bytes) -> set[str]:
