@@ -40,7 +40,11 @@ class Stage:
     def resources(self) -> Resources:
         """Estimated cost."""
         cost = self.layer.resources(self.folding)
-        return self.technology.price(type(self.layer).__name__, cost)
+        if not self.technology.costs:
+            return cost
+        choice = self.layer.choice(self.folding)
+        kind = choice.chosen if choice else type(self.layer).__name__
+        return self.technology.price(kind, cost)
 
     def schedule(self) -> Schedule:
         """Cycle behaviour over one frame."""

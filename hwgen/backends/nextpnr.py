@@ -125,6 +125,10 @@ class Router:
     progress: Progress | None = None
     say: Say | None = field(default=None)
 
+    def at(self, clock_mhz: float) -> Router:
+        """The same for another clock."""
+        return replace(self, clock_mhz=clock_mhz)
+
     def design(self, dataflow: Dataflow) -> schema.Ecp5Timing:
         """The whole of a build: ``hwgen_top`` with all its kernels and FIFOs."""
         return self.top(TOP, (self.rtl / f"{TOP}.sv").read_text(), self._kernels(dataflow))
