@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from hwgen import estimate, fifo, folding, report
-from hwgen.backends import cpp, finn, nextpnr, pynq, reference, rtlsim, systemverilog, vivado, yosys
+from hwgen.backends import (
+    cpp,
+    finn,
+    nextpnr,
+    pynq,
+    reference,
+    rtlsim,
+    systemverilog,
+    uart,
+    vivado,
+    yosys,
+)
 from hwgen.board import Artix7, Board, Ecp5, Zynq7, ZynqMP
 from hwgen.config import BuildConfig
 from hwgen.data import VerificationData, load_data
@@ -22,7 +33,7 @@ from hwgen.quant import IntArray, QuantGraph, quantise_input
 from hwgen.saved import DATA, describe_build
 from hwgen.search import Foldings
 
-GENERATED = ("rtl", "reference", "driver", "project", "intermediate_models", "finn")
+GENERATED = ("rtl", "reference", "driver", "host", "project", "intermediate_models", "finn")
 Example = tuple[IntArray, IntArray]  # frames (N, H, W, C), and what the network returns
 EXAMPLES = 4  # frames that the driver carries to try itself
 
@@ -138,25 +149,28 @@ def for_board(flow: Dataflow, board: Board, rtl: Files, example: Example) -> Fil
     ``rtl`` is the content of rtl/, ``example`` a few frames and what the network returns for them.
     """
     match board:
-        case Zynq7():
+        case Zynq7() | ZynqMP():
             project = vivado.emit(flow, board, sorted(rtl))
             return project.under("project") | pynq.emit(flow, board, example).under("driver")
-        case ZynqMP() | Artix7() | Ecp5():
-            return Files()
+        case Artix7() | Ecp5():
+            baud, clock_hz = board.uart.baud, round(flow.clock_mhz * 1e6)
+            build_id = systemverilog.build_id(rtl)
+            project = uart.emit(flow, baud, clock_hz, build_id)
+            return project.under("project") | uart.emit_host(flow, baud, build_id)
 
 
 def make_bitstream(folder: Path, board: Board) -> None:
     """Run the tool of the board's family on project/, once ``require_bitstream`` agreed."""
     match board:
-        case Zynq7():
+        case Zynq7() | ZynqMP():
             vivado.run(folder / "project", folder / "project" / "vivado.log")
-        case ZynqMP() | Artix7() | Ecp5():
+        case Artix7() | Ecp5():
             require_bitstream(board)
 
 
 def require_bitstream(board: Board) -> None:
     """Raise ``UserInputError`` for a family that hwgen makes no bitstream of."""
-    if not isinstance(board, Zynq7):
+    if not isinstance(board, Zynq7 | ZynqMP):
         raise UserInputError(f"hwgen makes no bitstream for {board.family} ({board.name}) yet")
 
 

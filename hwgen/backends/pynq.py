@@ -37,7 +37,7 @@ def emit(
             )
     frames, expected = example or (_random_frames(dataflow), None)
     content = {name: static(f"driver/{name}") for name in _UNCHANGED}
-    content["shapes.json"] = to_json(_shapes(dataflow, limit))
+    content["shapes.json"] = to_json({**shapes(dataflow), "max_transfer_bytes": limit})
     content["example_input.npy"] = npy(frames)
     if expected is not None:
         content["example_expected.npy"] = npy(expected)
@@ -45,8 +45,8 @@ def emit(
     return Files(content)
 
 
-def _shapes(dataflow: Dataflow, limit: int) -> dict[str, object]:
-    """What packing.py has to know; its ``Design`` has the same fields."""
+def shapes(dataflow: Dataflow) -> dict[str, object]:
+    """What a host has to know of the network; packing.py's ``Design`` has the same fields."""
     scaling = dataflow.graph.scaling
     return {
         "name": f"{plain(dataflow.graph.name)} (hwgen {__version__})",
@@ -60,7 +60,6 @@ def _shapes(dataflow: Dataflow, limit: int) -> dict[str, object]:
         "classes": isinstance(dataflow.graph.layers[-1], TopK),
         "clock_mhz": dataflow.clock_mhz,
         "frames_per_second": round(dataflow.fps, 3),
-        "max_transfer_bytes": limit,
     }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hwgen.backends import systemverilog, vivado
-from hwgen.board import Board, load_board
+from hwgen.board import Zynq7, ZynqMP, load_board
 from hwgen.dataflow import Dataflow, build_dataflow
 from hwgen.errors import ToolError
 from tests.networks import random_reactnet
@@ -20,18 +20,27 @@ from tests.vivado_standins.vivado import Setup, Vivado
 
 TOP = "module hwgen_top (input wire logic aclk);\nendmodule\n"
 RTL = {"hwgen_top.sv": TOP, "mvau.sv": "module mvau;\nendmodule\n", "w0.mem": "0\n"}
+CLOCK_HZ = 100_000_000
 NAMES = (*RTL, "filelist.f")
+ZYNQS = ("pynq-z2", "zybo-z7-20", "kv260")  # with and without DDR delays of its own; UltraScale+
 
 
-def example(board: Board, **changes: int) -> Dataflow:
+def zynq(name: str = "pynq-z2", **ps: str) -> Zynq7 | ZynqMP:
+    """A board, with other settings of its processing system."""
+    board = load_board(name)
+    assert isinstance(board, Zynq7 | ZynqMP)
+    return board.model_copy(update={"ps": board.ps.model_copy(update=ps)})
+
+
+def example(board: Zynq7 | ZynqMP, **changes: int) -> Dataflow:
     graph = random_reactnet(**changes)
     foldings = {layer.name: next(layer.foldings()) for layer in graph.layers}
-    return build_dataflow(graph, foldings, bus_bytes=board.bus_bytes, clock_mhz=100.0)
+    return build_dataflow(graph, foldings, bus_bytes=board.bus_bytes, clock_mhz=CLOCK_HZ / 1e6)
 
 
-def write(out: Path, board: Board | None = None) -> Path:
+def write(out: Path, board: Zynq7 | ZynqMP | None = None) -> Path:
     """A build folder as far as Vivado needs it; returns the script."""
-    board = board or load_board("pynq-z2")
+    board = board or zynq()
     vivado.emit(example(board), board, NAMES).write(out / "project")
     for name, text in RTL.items():
         (out / "rtl").mkdir(exist_ok=True)
@@ -56,10 +65,12 @@ def _interpreter() -> None:
 
 @pytest.mark.parametrize("interpreter", tcl.available())
 @pytest.mark.parametrize("version", ["2020.1", "2020.2.2", "2023.1", "2025.1.1_AR000"])
+@pytest.mark.parametrize("name", ZYNQS)
 def test_one_command_makes_bitstream_and_reports(
-    tmp_path: Path, interpreter: str, version: str
+    tmp_path: Path, interpreter: str, version: str, name: str
 ) -> None:
-    script = write(tmp_path / "build")
+    board = zynq(name)
+    script = write(tmp_path / "build", board)
     outcome, session = run(script, Setup(version=version), interpreter)
     assert outcome.stderr == ""
     assert outcome.status == 0
@@ -68,8 +79,8 @@ def test_one_command_makes_bitstream_and_reports(
     report = tmp_path / "build" / "report"
     assert (report / "post_synth_resources.rpt").read_text() == "synth_1\n"
     assert (report / "post_route_timing.rpt").read_text() == "impl_1\n"
-    assert "fabric clock 100000000 Hz" in outcome.stdout
-    assert session.part == "xc7z020clg400-1"
+    assert f"fabric clock {CLOCK_HZ} Hz" in outcome.stdout
+    assert session.part == board.part
     assert session.warnings == []
 
 
@@ -105,7 +116,7 @@ def test_the_script_names_no_absolute_path(tmp_path: Path) -> None:
 
 
 def test_without_board_files_the_processing_system_is_configured_in_full(tmp_path: Path) -> None:
-    board = load_board("pynq-z2")
+    board = zynq()
     _, session = run(write(tmp_path))
     config = session.cells["/ps"].config
     assert {key: config[key] for key in board.ps.config} == board.ps.config
@@ -124,8 +135,30 @@ def test_with_board_files_the_newest_preset_is_used(tmp_path: Path) -> None:
     assert config["PCW_USE_S_AXI_HP0"] == "1"
 
 
+@pytest.mark.parametrize("preset", [True, False])
+def test_an_ultrascale_has_one_port_each_way_and_one_interrupt(
+    tmp_path: Path, preset: bool
+) -> None:
+    board = zynq("kv260")
+    found = ("xilinx.com:kv260_som:part0:1.4",) if preset else ()
+    outcome, session = run(write(tmp_path, board), Setup(board_parts=found))
+    assert outcome.stderr == ""
+    config = session.cells["/ps"].config
+    open_ports = {key for key, value in config.items() if "__USE__" in key and value == "1"}
+    assert open_ports == {
+        "PSU__USE__M_AXI_GP0",  # HPM0_FPD
+        "PSU__USE__S_AXI_GP2",  # HP0_FPD
+        "PSU__USE__IRQ0",
+        "PSU__USE__FABRIC__RST",
+    }
+    assert config["PSU__SAXIGP2__DATA_WIDTH"] == "128"
+    assert config["PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ"] == "100"
+    assert config["PSU__DDRC__ENABLE"] == ("of the board preset" if preset else "1")
+    assert session.cells["/dma"].config["c_addr_width"] == "40"  # DDR above 32 GB is in reach
+
+
 def test_the_dma_is_as_the_board_file_says(tmp_path: Path) -> None:
-    board = load_board("pynq-z2")
+    board = zynq()
     dma = board.dma.model_copy(update={"max_length_bits": 23})
     board = board.model_copy(update={"bus_bytes": 4, "dma": dma})
     outcome, session = run(write(tmp_path, board))
@@ -137,14 +170,22 @@ def test_the_dma_is_as_the_board_file_says(tmp_path: Path) -> None:
     assert {v for k, v in config.items() if k.endswith("data_width")} == {"32"}
 
 
-def test_other_ports_of_the_processing_system_work_as_well(tmp_path: Path) -> None:
-    board = load_board("pynq-z2")
-    ports = {"ddr_port": "S_AXI_HP2", "control_port": "M_AXI_GP1"}
-    board = board.model_copy(update={"ps": board.ps.model_copy(update=ports)})
-    outcome, session = run(write(tmp_path, board))
+@pytest.mark.parametrize(
+    ("name", "ddr", "control"),
+    [
+        ("pynq-z2", "S_AXI_HP2", "M_AXI_GP1"),
+        ("kv260", "S_AXI_HP1_FPD", "M_AXI_HPM1_FPD"),
+        ("kv260", "S_AXI_HP2_FPD", "M_AXI_HPM0_LPD"),
+        ("kv260", "S_AXI_HP3_FPD", "M_AXI_HPM0_FPD"),
+    ],
+)
+def test_other_ports_of_the_processing_system_work_as_well(
+    tmp_path: Path, name: str, ddr: str, control: str
+) -> None:
+    outcome, session = run(write(tmp_path, zynq(name, ddr_port=ddr, control_port=control)))
     assert outcome.stderr == ""
-    assert ("/memory/M00_AXI", "/ps/S_AXI_HP2") in session.links
-    assert ("/ps/M_AXI_GP1", "/control/S00_AXI") in session.links
+    assert ("/memory/M00_AXI", f"/ps/{ddr}") in session.links
+    assert (f"/ps/{control}", "/control/S00_AXI") in session.links
 
 
 @pytest.mark.parametrize(
@@ -216,23 +257,33 @@ def mutants(text: str) -> Iterator[tuple[str, str]]:
             ("command", COMMAND.search(line)),
             ("option", re.search(r"(?<!lsort)(?<!puts)(?<!match)(?<!double) -[a-z_]{3,}", line)),
             ("parameter", re.search(r"CONFIG\.(?!FREQ_HZ)\w+(?![\w$])", line)),
+            ("row", re.search(r"M_AXI_HPM\w+ PSU__\w+|S_AXI_HP0_FPD GP2", line)),
         ):
             if found:
                 wrong = f"{line[: found.end()]}x{line[found.end() :]}"
                 yield f"misspelt {kind} {wrong.strip()}", changed(i, wrong)
 
 
-def test_every_single_mistake_is_found(tmp_path: Path) -> None:
-    script = write(tmp_path)
+# the branches that only other boards and installations take: another control port, board files
+OTHERS = {
+    "pynq-z2": ("control_port M_AXI_GP0", "control_port M_AXI_GP1", "tul.com.tw:pynq-z2:part0:1.0"),
+    "kv260": ("", "", "xilinx.com:kv260_som:part0:1.4"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_single_mistake_is_found(tmp_path: Path, name: str) -> None:
+    script = write(tmp_path, zynq(name))
     text = script.read_text()
+    old, new, board_part = OTHERS[name]
     seen: dict[str, int] = {}
     for description, mutant in mutants(text):
         assert mutant != text
         script.write_text(mutant)
         outcome, _ = run(script)
-        if outcome.status == 0:  # a branch that only other boards and installations take
-            script.write_text(mutant.replace("control_port M_AXI_GP0", "control_port M_AXI_GP1"))
-            outcome, _ = run(script, Setup(board_parts=("tul.com.tw:pynq-z2:part0:1.0",)))
+        if outcome.status == 0:
+            script.write_text(mutant.replace(old, new))
+            outcome, _ = run(script, Setup(board_parts=(board_part,)))
         assert outcome.status == 1, description
         assert outcome.stderr.startswith("ERROR: "), description
         kind = " ".join(description.split()[:2])
@@ -240,7 +291,9 @@ def test_every_single_mistake_is_found(tmp_path: Path) -> None:
     assert seen["without connection"] == 13
     assert seen["without sink"] == 27
     assert seen["misspelt pin"] == 13 + 27 + 3
-    assert min(seen[f"misspelt {kind}"] for kind in ("command", "option", "parameter")) > 30
+    least = {"pynq-z2": (40, 30, 30, 0), "kv260": (40, 30, 20, 4)}[name]
+    kinds = ("command", "option", "parameter", "row")
+    assert all(seen.get(f"misspelt {k}", 0) >= n for k, n in zip(kinds, least, strict=True)), seen
 
 
 @pytest.mark.parametrize(
@@ -288,7 +341,7 @@ def test_a_shell_without_the_network_is_found(tmp_path: Path) -> None:
 
 
 def test_the_generated_rtl_makes_a_project(tmp_path: Path) -> None:
-    board = load_board("pynq-z2")
+    board = zynq()
     dataflow = example(board)
     rtl = systemverilog.emit(dataflow)
     rtl.write(tmp_path / "rtl")
@@ -305,7 +358,7 @@ def test_the_generated_rtl_makes_a_project(tmp_path: Path) -> None:
 
 
 def test_emission_is_reproducible_and_lists_what_belongs_to_the_project() -> None:
-    board = load_board("pynq-z2")
+    board = zynq()
     one, two = (vivado.emit(example(board), board, NAMES) for _ in range(2))
     assert one.digest() == two.digest()
     text = one.content["build.tcl"].decode()
@@ -315,7 +368,7 @@ def test_emission_is_reproducible_and_lists_what_belongs_to_the_project() -> Non
 
 
 def test_a_network_name_cannot_break_out_of_a_comment() -> None:
-    board = load_board("pynq-z2")
+    board = zynq()
     dataflow = example(board)
     wild = replace(dataflow, graph=replace(dataflow.graph, name="x\nexec rm\n[exit]*/"))
     for data in vivado.emit(wild, board, NAMES).content.values():

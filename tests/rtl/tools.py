@@ -50,14 +50,20 @@ def lint(
     with tempfile.TemporaryDirectory() as folder:
         for name, text in texts.items():
             Path(folder, f"{name}.sv").write_text(text)
-        options = ["--lint-only", "-Wall", "-y", folder, *values, "--top-module", module]
-        done = subprocess.run(
-            [VERILATOR, *options, *extra, Path(folder, f"{module}.sv")],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
+        options = ["-y", folder, *values, "--top-module", module]
+        return run_lint([*options, *extra, Path(folder, f"{module}.sv")])
+
+
+def run_lint(arguments: Sequence[str | Path], cwd: Path | None = None) -> str:
+    """What ``verilator --lint-only -Wall`` says; empty if all is clean."""
+    done = subprocess.run(
+        [VERILATOR, "--lint-only", "-Wall", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
     lines = (done.stdout + done.stderr).splitlines()
     found = "\n".join(line for line in lines if not line.startswith("- "))
     if bool(done.returncode) != bool(found):

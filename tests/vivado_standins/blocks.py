@@ -1,9 +1,9 @@
 """What we know of the IP blocks: pins, interfaces and parameters, which depend on parameters.
 
-From the product guides PG082 (processing_system7), PG021 (axi_dma), PG059 (axi_interconnect),
-PG164 (proc_sys_reset), PG099 (axi_intc), PB041 (xlconcat), and from block designs that Vivado
-wrote for boards of the same part. A parameter that is missing here is an error in a test, even
-if the block has it: then it is looked up and added.
+From the product guides PG082 (processing_system7), PG201 (zynq_ultra_ps_e), PG021 (axi_dma),
+PG059 (axi_interconnect), PG164 (proc_sys_reset), PG099 (axi_intc), PB041 (xlconcat), and from
+block designs that Vivado wrote for boards of the same parts. A parameter that is missing here is
+an error in a test, even if the block has it: then it is looked up and added.
 """
 
 from __future__ import annotations
@@ -151,6 +151,64 @@ _PS7_LEGAL = {
 }
 
 
+# ports of the processing system by their parameter's number, of zynq_ultra_ps_e
+MASTERS_MP = {0: "M_AXI_HPM0_FPD", 1: "M_AXI_HPM1_FPD", 2: "M_AXI_HPM0_LPD"}
+SLAVES_MP = {
+    0: "S_AXI_HPC0_FPD",
+    1: "S_AXI_HPC1_FPD",
+    **{2 + i: f"S_AXI_HP{i}_FPD" for i in range(4)},
+    6: "S_AXI_LPD",
+}
+
+
+def _clock_mp(port: str) -> str:
+    side, _, rest = port.lower().partition("_axi_")
+    return f"{side}axi{rest}_aclk"
+
+
+def _psmp(config: Mapping[str, str]) -> Shape:
+    pins: dict[str, Pin] = {}
+    interfaces: dict[str, Interface] = {}
+    for i in range(4):
+        if config[f"PSU__FPGA_PL{i}_ENABLE"] == "1":
+            pins[f"pl_clk{i}"] = CLK_OUT
+    if config["PSU__USE__FABRIC__RST"] == "1":
+        for i in range(int(config["PSU__NUM_FABRIC_RESETS"])):
+            pins[f"pl_resetn{i}"] = RST_OUT
+    for i in range(2):
+        if config[f"PSU__USE__IRQ{i}"] == "1":
+            pins[f"pl_ps_irq{i}"] = Pin(False, "intr", True)
+    for is_master, ports, key in ((True, MASTERS_MP, "M_AXI"), (False, SLAVES_MP, "S_AXI")):
+        for number, port in ports.items():
+            if config[f"PSU__USE__{key}_GP{number}"] == "1":
+                pins[_clock_mp(port)] = CLK_IN
+                interfaces[port] = Interface(is_master, AXI, clock=_clock_mp(port))
+    return Shape(pins, interfaces)
+
+
+_PSMP_DEFAULTS = {
+    "PSU__PSS_REF_CLK__FREQMHZ": "33.333",
+    "PSU__NUM_FABRIC_RESETS": "1",
+    "PSU__USE__FABRIC__RST": "1",
+    "PSU__DDRC__ENABLE": "1",
+    **{f"PSU__FPGA_PL{i}_ENABLE": str(int(i == 0)) for i in range(4)},
+    **{f"PSU__CRL_APB__PL{i}_REF_CTRL__FREQMHZ": "100" for i in range(4)},
+    **{f"PSU__CRL_APB__PL{i}_REF_CTRL__SRCSEL": "IOPLL" for i in range(4)},
+    **{f"PSU__USE__IRQ{i}": "0" for i in range(2)},
+    **{f"PSU__USE__M_AXI_GP{i}": str(int(i < 2)) for i in MASTERS_MP},
+    **{f"PSU__MAXIGP{i}__DATA_WIDTH": "128" if i < 2 else "32" for i in MASTERS_MP},
+    **{f"PSU__USE__S_AXI_GP{i}": "0" for i in SLAVES_MP},
+    **{f"PSU__SAXIGP{i}__DATA_WIDTH": "128" for i in SLAVES_MP},
+}
+_PSMP_LEGAL = {
+    **{k: "[01]" for k in _PSMP_DEFAULTS if "__USE__" in k or k.endswith("_ENABLE")},
+    **{k: "32|64|128" for k in _PSMP_DEFAULTS if k.endswith("DATA_WIDTH")},
+    **{k: "IOPLL|RPLL|DPLL" for k in _PSMP_DEFAULTS if k.endswith("SRCSEL")},
+    **{k: r"\d+(\.\d+)?" for k in _PSMP_DEFAULTS if k.endswith("FREQMHZ")},
+    "PSU__NUM_FABRIC_RESETS": "[1-4]",
+}
+
+
 def _dma(config: Mapping[str, str]) -> Shape:
     pins = {"s_axi_lite_aclk": CLK_IN, "axi_resetn": RST_IN}
     interfaces = {"S_AXI_LITE": Interface(False, AXI, clock="s_axi_lite_aclk", width=32)}
@@ -206,6 +264,7 @@ _DMA_LEGAL = {
     **{k: "32|64|128|256|512|1024" for k in _DMA_DEFAULTS if k.endswith("data_width")},
     **{k: "8|16|32|64|128|256|512|1024" for k in _DMA_DEFAULTS if k.endswith("tdata_width")},
     "c_sg_length_width": "[89]|1[0-9]|2[0-6]",
+    "c_addr_width": "3[2-9]|[45][0-9]|6[0-4]",
 }
 
 
@@ -262,6 +321,13 @@ BLOCKS = {
         _ps7,
         spaces=("M_AXI_GP0", "M_AXI_GP1"),
         segments={f"S_AXI_HP{i}": f"HP{i}_DDR_LOWOCM" for i in range(4)},
+    ),
+    "xilinx.com:ip:zynq_ultra_ps_e": Block(
+        _PSMP_DEFAULTS,
+        _PSMP_LEGAL,
+        _psmp,
+        spaces=tuple(MASTERS_MP.values()),
+        segments={f"S_AXI_HP{i}_FPD": f"HP{i}_DDR_LOW" for i in range(4)},
     ),
     "xilinx.com:ip:axi_dma:7.1": Block(
         _DMA_DEFAULTS,

@@ -16,6 +16,23 @@ from pathlib import Path
 from tests.vivado_standins.blocks import AXI, AXIS, BLOCKS, Block, Interface, Pin, of_verilog
 from tests.vivado_standins.tcl import Command, CommandError
 
+PARTS = r"xc7z0\d\d\w+-\d|xc7a\d+t\w+-\d|xczu\d+\w+-\w+-\d-[ei]|xck\d+-\w+-2LV-[ci]"
+
+# by block: the rule of its automation, the rule's options, what tells that a preset was applied,
+# and the parameter with the frequency of its first clock
+PROCESSING_SYSTEMS = {
+    "processing_system7": (
+        {"make_external", "apply_board_preset", "Master", "Slave"},
+        "PCW_UIPARAM_DDR_PARTNO",
+        "PCW_FPGA0_PERIPHERAL_FREQMHZ",
+    ),
+    "zynq_ultra_ps_e": (
+        {"apply_board_preset"},
+        "PSU__DDRC__ENABLE",
+        "PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ",
+    ),
+}
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -39,6 +56,10 @@ class Cell:
     vlnv: str
     config: dict[str, str]
     module: str = ""
+
+    @property
+    def kind(self) -> str:
+        return self.vlnv.split(":")[2] if ":" in self.vlnv else ""
 
     def pins(self) -> Mapping[str, Pin]:
         return self.block.shape(self.config).pins
@@ -96,7 +117,7 @@ class Vivado:
         given, (name, folder) = options(words, ("-force",), ("-part",), count=2)
         if self.folder is not None:
             raise CommandError("a project is open already")
-        if not re.fullmatch(r"xc7z0\d\d\w+-\d", given.get("-part", "")):
+        if not re.fullmatch(PARTS, given.get("-part", "")):
             raise CommandError(f"no part {given.get('-part')}")
         self.part, self.folder = given["-part"], Path(folder).resolve()
         if self.folder.exists() and "-force" not in given:
@@ -214,9 +235,9 @@ class Vivado:
             }
             if name in values:
                 return values[name]
-        if name == "CONFIG.FREQ_HZ" and "/FCLK_CLK" in target:
+        if name == "CONFIG.FREQ_HZ" and target.endswith(("/FCLK_CLK0", "/pl_clk0")):
             cell = self.cells[target.rpartition("/")[0]]
-            return str(round(float(cell.config["PCW_FPGA0_PERIPHERAL_FREQMHZ"]) * 1e6))
+            return str(round(float(cell.config[PROCESSING_SYSTEMS[cell.kind][2]]) * 1e6))
         raise CommandError(f"{target or 'nothing'} has no property {name}")
 
     # --- block design ----------------------------------------------------------------------
@@ -273,18 +294,22 @@ class Vivado:
 
     def tcl_apply_bd_automation(self, words: list[str]) -> str:
         given, (cell,) = options(words, (), ("-rule", "-config"), count=1)
-        if given.get("-rule") != "xilinx.com:bd_rule:processing_system7":
+        rule = given.get("-rule", "").removeprefix("xilinx.com:bd_rule:")
+        if rule not in PROCESSING_SYSTEMS:
             raise CommandError(f"no rule {given.get('-rule')}")
-        if cell not in self.cells or "processing_system7" not in self.cells[cell].vlnv:
+        if cell not in self.cells or self.cells[cell].kind != rule:
             raise CommandError(f"the rule does not apply to {cell or 'nothing'}")
+        known, preset, _ = PROCESSING_SYSTEMS[rule]
         pairs = tcl_words(given["-config"])
         config = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        unknown = set(config) - {"make_external", "apply_board_preset", "Master", "Slave"}
-        if unknown:
-            raise CommandError(f"the rule has no option {unknown}")
+        if set(config) - known:
+            raise CommandError(f"the rule has no option {set(config) - known}")
         if config.get("apply_board_preset") == "1" and self.board_part:
-            self.cells[cell].config["PCW_UIPARAM_DDR_PARTNO"] = "of the board preset"
-        for name in config.get("make_external", "").split(", "):
+            self.cells[cell].config[preset] = "of the board preset"
+            if rule == "zynq_ultra_ps_e":  # the presets of our boards open more than we use
+                for port in ("M_AXI_GP0", "M_AXI_GP1", "M_AXI_GP2"):
+                    self.cells[cell].config[f"PSU__USE__{port}"] = "1"
+        for name in filter(None, config.get("make_external", "").split(", ")):
             self.links.append((f"{cell}/{name}", f"port {name}"))
         return ""
 
