@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from math import log2
 from typing import Self
 
-from hwgen.technology import SERIES7, Technology
 from hwgen.fusion import fuse, unfused
 from hwgen.layers.axis import AxisIn, AxisOut
 from hwgen.layers.base import Folding, Layer, Resources, RtlInstance, Schedule
 from hwgen.layers.costs import block_rams, ram_luts
 from hwgen.layers.width_converter import WidthConverter
 from hwgen.quant import QuantGraph, Tensor
+from hwgen.technology import SERIES7, Technology
 
 SOURCE, SINK = "axis_in", "axis_out"
 

@@ -50,6 +50,7 @@ def read(folder: Path) -> Reports:
         rtlsim=_optional(where / "rtlsim_performance.json", schema.RtlsimPerformance),
         synth=_optional(where / "synth_resources.json", schema.SynthResources),
         ecp5=_optional(where / "ecp5_timing.json", schema.Ecp5Timing),
+        bitstream=_optional(where / "ecp5_bitstream.json", schema.Ecp5Bitstream),
         verification=_optional(where / "verification.json", schema.Verification),
         accuracy=_optional(where / "accuracy.json", schema.Accuracy),
         finn=_optional(where / "finn_estimates.json", schema.FinnEstimates),

@@ -20,11 +20,11 @@ from scipy.sparse import coo_array
 from hwgen.board import Board
 from hwgen.dataflow import Stage, Stream
 from hwgen.errors import FoldingError
-from hwgen.technology import SERIES7, Technology, technology_of
 from hwgen.fusion import fuse, unfused
 from hwgen.layers.base import Folding, Layer, Resources
 from hwgen.layers.width_converter import WidthConverter
 from hwgen.quant import QuantGraph, Tensor
+from hwgen.technology import SERIES7, Technology, technology_of
 
 Foldings = dict[str, Folding]
 Vector = NDArray[np.float64]

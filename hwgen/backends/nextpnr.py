@@ -268,10 +268,14 @@ class Router:
             for name, content in files.items():
                 write_bytes(work / name, content)
             command = [TOOL, "--json", "netlist.json", "--report", "report.json", *options]
-            made = [work / name for name in ("report.json", "board.config") if name in command]
-            run_tool(command, cwd=work, log=log, timeout_s=self.timeout_s, expect=made)
-            found = json.loads(made[0].read_bytes())
-            return read(found | {"config": path.read_text() for path in made[1:]})
+            made = {"report": work / "report.json"}
+            if "board.config" in command:
+                made["config"] = work / "board.config"
+            run_tool(command, cwd=work, log=log, timeout_s=self.timeout_s, expect=[*made.values()])
+            found = json.loads(made["report"].read_bytes())
+            if "config" in made:
+                found["config"] = made["config"].read_text()
+            return read(found)
         except ToolError as error:
             raise _explained(error, log, top, self.part) from error
         except (ValueError, KeyError, TypeError) as error:
@@ -305,7 +309,7 @@ def _tool() -> str:
 def _require_room(need: Resources, room: Capacity, part: Part) -> None:
     """Raise ``ResourceError`` where a netlist cannot be placed, however well."""
     short = [
-        f"{kind} {getattr(need, kind.lower()):,.0f} of {have:,}"
+        f"{kind} {getattr(need, kind.lower()):,g} of {have:,}"
         for kind, have in room.model_dump().items()
         if getattr(need, kind.lower()) > have
     ]
