@@ -153,12 +153,16 @@ def for_board(flow: Dataflow, board: Board, rtl: Files, example: Example) -> Fil
         case Zynq7() | ZynqMP():
             project = vivado.emit(flow, board, sorted(rtl))
             return project.under("project") | pynq.emit(flow, board, example).under("driver")
-        case Artix7() | Ecp5():
+        case Artix7():
+            build_id = systemverilog.build_id(rtl)
+            shell = uart.emit(flow, board.uart.baud, vivado.clock_hz(flow, board), build_id)
+            project = shell | vivado.emit_artix7(flow, board, sorted(rtl), sorted(shell))
+            host = uart.emit_host(flow, board.uart.baud, build_id)
+            return project.under("project") | host
+        case Ecp5():
             baud, clock_hz = board.uart.baud, round(flow.clock_mhz * 1e6)
             build_id = systemverilog.build_id(rtl)
-            project = uart.emit(flow, baud, clock_hz, build_id)
-            if isinstance(board, Ecp5):
-                project |= ecp5.emit(flow, board)
+            project = uart.emit(flow, baud, clock_hz, build_id) | ecp5.emit(flow, board)
             return project.under("project") | uart.emit_host(flow, baud, build_id)
 
 
@@ -168,24 +172,17 @@ def make_bitstream(folder: Path, flow: Dataflow, board: Board, journal: Journal)
     Returns what is to be part of the finished build.
     """
     match board:
-        case Zynq7() | ZynqMP():
+        case Zynq7() | ZynqMP() | Artix7():
             vivado.run(folder / "project", folder / "project" / "vivado.log")
         case Ecp5():
             return _ecp5_bitstream(folder, flow, board, journal)
-        case Artix7():
-            require_bitstream(board)
     return Files()
 
 
 def require_bitstream(board: Board) -> None:
-    """Raise ``UserInputError`` for a family that hwgen makes no bitstream of.
-
-    ``ToolError`` where tools are missing of which it is known before any work.
-    """
+    """Raise ``ToolError`` where a tool is missing of which it is known before any work."""
     if isinstance(board, Ecp5):
         ecp5.require_tools()
-    elif not isinstance(board, Zynq7 | ZynqMP):
-        raise UserInputError(f"hwgen makes no bitstream for {board.family} ({board.name}) yet")
 
 
 def _ecp5_bitstream(folder: Path, flow: Dataflow, board: Ecp5, journal: Journal) -> Files:

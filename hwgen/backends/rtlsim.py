@@ -27,6 +27,8 @@ PROGRAM = "rtlsim"
 MOST_HELD = "most_held_"
 STAMP = "built.json"
 OBJECTS = "obj"
+ONES = "count_ones.h"
+_HARNESS = ("main.cpp", "npy.hpp", "design.h", "stream_probe.sv", ONES)
 RTL = "../rtl"  # seen from the harness: where a build leaves the design
 WAVES = (".fst", ".vcd")  # formats of traces: compressed, which takes two libraries more; text
 
@@ -38,6 +40,7 @@ def command(python: str, waves: str = "") -> tuple[str, ...]:
         *((f"--trace-{waves[1:]}", "--trace-structs") if waves else ()),
         *("--x-assign", "fast", "--x-initial", "unique", "-Wno-fatal", "-DHWGEN_PROBE"),
         *("--top-module", TOP, "--Mdir", OBJECTS, "-o", f"../{program(waves)}"),
+        *("--compiler-include", f"../{ONES}"),  # seen from OBJECTS
         *("-F", f"{RTL}/filelist.f", "stream_probe.sv", "main.cpp"),
         # measured: -O3 and -march=native simulate no faster; the library's level hardly matters
         *("-CFLAGS", "-std=c++17 -DVL_TIME_CONTEXT"),
@@ -65,6 +68,7 @@ def emit(dataflow: Dataflow) -> Files:
         {
             "main.cpp": static("rtlsim/main.cpp"),
             "npy.hpp": static("cpp/npy.hpp"),
+            ONES: static(f"rtlsim/{ONES}"),
             "stream_probe.sv": static("rtlsim/stream_probe.sv"),
             "design.h": render("rtlsim/design.h.j2", _design(dataflow)),
             "README.md": render("rtlsim/README.md.j2", readme),
@@ -152,7 +156,7 @@ def build(rtl: Path, folder: Path, log: Path, waves: str = "") -> None:
 def _digest(rtl: Path, folder: Path, waves: str) -> str:
     """Digest of everything the program is compiled from; memory files are read when it runs."""
     design = [*sorted(rtl.glob("*.sv")), rtl / "filelist.f"]
-    harness = [folder / name for name in ("main.cpp", "npy.hpp", "design.h", "stream_probe.sv")]
+    harness = [folder / name for name in _HARNESS]
     content = {path.name: path.read_bytes() for path in (*design, *harness)}
     return Files({**content, "command": shlex.join(command("python3", waves)).encode()}).digest()
 
