@@ -18,6 +18,7 @@ from hwgen.backends import (
     systemverilog,
     uart,
     vivado,
+    vivado_run,
     yosys,
 )
 from hwgen.board import Artix7, Board, Ecp5, Zynq7, ZynqMP
@@ -104,7 +105,7 @@ def build(config: BuildConfig, model: Path) -> Built:
                 place_and_route(folder, flow, journal)
         if own and config.bitstream:
             with journal.step("bitstream"):
-                make_bitstream(folder, board)
+                make_bitstream(folder, board, flow.clock_mhz, journal)
         with journal.step("report"):
             journal.save_times(folder / "time_per_step.json")
             report.write(folder)
@@ -165,11 +166,12 @@ def for_board(flow: Dataflow, board: Board, rtl: Files, example: Example) -> Fil
             return project.under("project") | uart.emit_host(flow, baud, build_id)
 
 
-def make_bitstream(folder: Path, board: Board) -> None:
+def make_bitstream(folder: Path, board: Board, clock_mhz: float, journal: Journal) -> None:
     """Run the tool of the board's family on project/, once ``require_bitstream`` agreed."""
     match board:
         case Zynq7() | ZynqMP() | Artix7():
-            vivado.run(folder / "project", folder / "project" / "vivado.log")
+            hwh = not isinstance(board, Artix7)
+            vivado_run.bitstream(folder, clock_mhz, hwh=hwh, say=journal.detail)
         case Ecp5():
             require_bitstream(board)
 

@@ -38,6 +38,8 @@ class Reports:
     rtlsim: schema.RtlsimPerformance | None
     synth: schema.SynthResources | None
     ecp5: schema.Ecp5Timing | None
+    vivado: schema.PostSynthResources | None
+    routed: schema.PostRouteTiming | None
     verification: schema.Verification | None
     accuracy: schema.Accuracy | None
     finn: schema.FinnEstimates | None
