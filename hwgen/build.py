@@ -19,6 +19,7 @@ from hwgen.backends import (
     systemverilog,
     uart,
     vivado,
+    vivado_run,
     yosys,
 )
 from hwgen.board import Artix7, Board, Ecp5, Zynq7, ZynqMP
@@ -173,7 +174,8 @@ def make_bitstream(folder: Path, flow: Dataflow, board: Board, journal: Journal)
     """
     match board:
         case Zynq7() | ZynqMP() | Artix7():
-            vivado.run(folder / "project", folder / "project" / "vivado.log")
+            hwh = not isinstance(board, Artix7)
+            vivado_run.bitstream(folder, flow.clock_mhz, hwh=hwh, say=journal.detail)
         case Ecp5():
             return _ecp5_bitstream(folder, flow, board, journal)
     return Files()
