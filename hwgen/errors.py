@@ -30,6 +30,10 @@ class ToolError(HwgenError):
     """An external tool is missing, failed, or ended without its result."""
 
 
+class ToolFailure(ToolError):
+    """The tool ran to its end and failed, or left no result."""
+
+
 class MismatchError(HwgenError):
     """Two engines that must agree bit for bit do not."""
 

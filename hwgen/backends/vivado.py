@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from hwgen.backends import axi_shell
 from hwgen.backends.mmcm import Mmcm, mmcm
 from hwgen.backends.systemverilog import plain
 from hwgen.board import Artix7, Board, Zynq7, ZynqMP
 from hwgen.dataflow import Dataflow
-from hwgen.errors import ToolError
 from hwgen.files import Files
 from hwgen.render import render
-from hwgen.run import find_tool, run_tool
 
-COMMAND = ("vivado", "-mode", "batch", "-nojournal", "-nolog", "-source", "build.tcl")
-HOURS = 8  # a full design takes minutes to a few hours
 _SOURCES = (".sv", ".svh", ".v")
 _PLAIN_NAME = re.compile(r"[\w.-]+(/[\w.-]+)*")
-
-
-@dataclass(frozen=True, slots=True)
-class Bitfile:
-    """What configures the board: the bitstream, and the description of it that PYNQ reads."""
-
-    bit: Path
-    hwh: Path
 
 
 def emit(dataflow: Dataflow, board: Zynq7 | ZynqMP, rtl: Files) -> Files:
@@ -148,24 +134,3 @@ def _processing_system(board: Zynq7 | ZynqMP) -> dict[str, object]:
 def _clock_mp(port: str) -> str:
     """The clock pin of a port of zynq_ultra_ps_e: ``saxihp0_fpd_aclk`` of ``S_AXI_HP0_FPD``."""
     return f"{port.lower().replace('_axi_', 'axi')}_aclk"
-
-
-def run(project: Path, log: Path) -> Bitfile:
-    """Make the bitstream with the Vivado on PATH; without one, say what to run elsewhere."""
-    made = Bitfile(project / "bitfile" / "hwgen.bit", project / "bitfile" / "hwgen.hwh")
-    try:
-        find_tool(COMMAND[0])
-    except ToolError as error:
-        raise ToolError(
-            f"{error}; or copy the build folder to a machine that has it and run there, "
-            f"in {project}: vivado -mode batch -source build.tcl"
-        ) from error
-    # the tool runs inside the project: a relative log or result would be looked up there
-    run_tool(
-        COMMAND,
-        cwd=project,
-        log=log.resolve(),
-        timeout_s=HOURS * 3600,
-        expect=(made.bit.resolve(), made.hwh.resolve()),
-    )
-    return made

@@ -1,9 +1,6 @@
 """The Vivado project: checked by running build.tcl against stand-ins of Vivado's commands."""
 
-import os
 import re
-import stat
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +10,6 @@ import pytest
 from hwgen.backends import systemverilog, vivado
 from hwgen.board import Zynq7, ZynqMP, load_board
 from hwgen.dataflow import Dataflow, build_dataflow
-from hwgen.errors import ToolError
 from hwgen.files import Files
 from tests.networks import random_reactnet
 from tests.vivado_standins import tcl
@@ -380,72 +376,3 @@ def test_a_network_name_cannot_break_out_of_a_comment() -> None:
     assert not [name for name, data in files.items() if b"exec rm\n" in data]
     with pytest.raises(AssertionError, match="cannot stand in a Tcl list"):
         vivado.emit(dataflow, board, Files({"a b.sv": b""}))
-
-
-# --- run --------------------------------------------------------------------------------------
-
-FAKE = """#!{python}
-import pathlib, sys
-assert sys.argv[1:] == ["-mode", "batch", "-nojournal", "-nolog", "-source", "build.tcl"]
-assert pathlib.Path("build.tcl").is_file()
-print("fake vivado")
-{body}
-"""
-MAKE = (
-    'pathlib.Path("bitfile").mkdir(exist_ok=True)\n'
-    'pathlib.Path("bitfile/hwgen.bit").write_text("new")\n'
-    'pathlib.Path("bitfile/hwgen.hwh").write_text("new")\n'
-)
-
-
-@pytest.fixture
-def fake_vivado(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Put a program named vivado on PATH that does what its body says."""
-
-    def install(body: str) -> None:
-        program = tmp_path / "bin" / "vivado"
-        program.parent.mkdir()
-        program.write_text(FAKE.format(python=sys.executable, body=body))
-        program.chmod(program.stat().st_mode | stat.S_IXUSR)
-        monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-
-    return install
-
-
-def test_run_returns_what_configures_the_board(tmp_path: Path, fake_vivado, monkeypatch) -> None:
-    fake_vivado(MAKE)
-    script = write(tmp_path / "build")
-    monkeypatch.chdir(tmp_path)
-    made = vivado.run(Path("build/project"), Path("build/vivado.log"))
-    assert made.bit.read_text() == made.hwh.read_text() == "new"
-    assert made.bit.parent.resolve() == script.parent / "bitfile"
-    assert (tmp_path / "build/vivado.log").read_text() == "fake vivado\n"
-
-
-def test_run_shows_the_end_of_the_log_when_vivado_fails(tmp_path: Path, fake_vivado) -> None:
-    fake_vivado('print("ERROR: timing is not met"); sys.exit(1)')
-    script = write(tmp_path / "build")
-    with pytest.raises(ToolError, match=r"vivado failed \(exit status 1\)[^$]*timing is not met"):
-        vivado.run(script.parent, tmp_path / "log")
-
-
-def test_run_fails_without_a_bitstream_even_if_vivado_says_it_is_done(
-    tmp_path: Path, fake_vivado
-) -> None:
-    fake_vivado("pass")
-    project = write(tmp_path / "build").parent
-    (project / "bitfile").mkdir()
-    (project / "bitfile/hwgen.bit").write_text("stale")
-    with pytest.raises(ToolError, match=r"vivado failed \(no .*hwgen\.bit, .*hwgen\.hwh\)"):
-        vivado.run(project, tmp_path / "log")
-    assert not (project / "bitfile/hwgen.bit").exists()
-
-
-def test_run_without_vivado_gives_the_command_for_elsewhere(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ToolError) as caught:
-        vivado.run(tmp_path / "project", tmp_path / "log")
-    message = str(caught.value)
-    assert "vivado is not on PATH" in message
-    assert message.endswith(f"in {tmp_path / 'project'}: vivado -mode batch -source build.tcl")
-    assert "\n" not in message
