@@ -50,6 +50,7 @@ def read(folder: Path) -> Reports:
         rtlsim=_optional(where / "rtlsim_performance.json", schema.RtlsimPerformance),
         synth=_optional(where / "synth_resources.json", schema.SynthResources),
         ecp5=_optional(where / "ecp5_timing.json", schema.Ecp5Timing),
+        bitstream=_optional(where / "ecp5_bitstream.json", schema.Ecp5Bitstream),
         vivado=_optional(where / "post_synth_resources.json", schema.PostSynthResources),
         routed=_optional(where / "post_route_timing.json", schema.PostRouteTiming),
         verification=_optional(where / "verification.json", schema.Verification),

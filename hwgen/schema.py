@@ -213,6 +213,24 @@ class Ecp5Timing(_Record):
     tool: str
 
 
+class Ecp5Bitstream(_Record):
+    """ecp5_bitstream.json: the configuration of a board, and the clock it runs at.
+
+    ``asked_mhz``: the clock that was planned; ``clocks``: what routing reached, in MHz by net;
+    ``pll``: the parameters of board_top; ``fps``: frames a second at ``clock_mhz``, the serial
+    line left aside; ``seconds``: what the bitstream took, results in the cache left out.
+    """
+
+    clock_mhz: Annotated[float, Field(gt=0)]
+    asked_mhz: Annotated[float, Field(gt=0)]
+    clocks: dict[str, Amount]
+    pll: dict[str, Count]
+    timing: Ecp5Timing
+    bit_bytes: Count
+    fps: Amount
+    seconds: Amount
+
+
 class VivadoUsed(_Record):
     """A module after synthesis by Vivado; keys as FINN has them."""
 
