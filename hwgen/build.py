@@ -10,15 +10,18 @@ from typing import Any
 from hwgen import estimate, fifo, folding, report
 from hwgen.backends import (
     cpp,
+    ecp5,
     finn,
     nextpnr,
     pynq,
+    pynqsim,
     reference,
     rtlsim,
     systemverilog,
     uart,
     uartsim,
     vivado,
+    vivado_run,
     yosys,
 )
 from hwgen.board import Artix7, Board, Ecp5, Zynq7, ZynqMP
@@ -34,7 +37,10 @@ from hwgen.quant import IntArray, QuantGraph, quantise_input
 from hwgen.saved import DATA, describe_build
 from hwgen.search import Foldings
 
-GENERATED = ("rtl", "reference", "driver", "host", "project", "intermediate_models", "finn")
+GENERATED = (
+    *("rtl", "reference", "driver", "host", "project", "pynqsim"),
+    *("intermediate_models", "finn"),
+)
 Example = tuple[IntArray, IntArray]  # frames (N, H, W, C), and what the network returns
 EXAMPLES = 4  # frames that the driver carries to try itself
 
@@ -102,10 +108,10 @@ def build(config: BuildConfig, model: Path) -> Built:
                 synthesise(folder, flow, board, journal)
         if own and config.pnr:
             with journal.step("place and route with nextpnr"):
-                place_and_route(folder, flow, journal)
+                place_and_route(folder, flow, board, journal)
         if own and config.bitstream:
             with journal.step("bitstream"):
-                make_bitstream(folder, board)
+                seal(folder, files | make_bitstream(folder, flow, board, journal))
         with journal.step("report"):
             journal.save_times(folder / "time_per_step.json")
             report.write(folder)
@@ -145,35 +151,64 @@ def generate(flow: Dataflow, board: Board, frames: IntArray) -> Files:
 
 
 def for_board(flow: Dataflow, board: Board, rtl: Files, example: Example) -> Files:
-    """What a board of this family needs around the network: project/, and driver/ if any.
+    """What a board of this family needs around the network: project/, and its host's side.
 
     ``rtl`` is the content of rtl/, ``example`` a few frames and what the network returns for them.
     """
     match board:
         case Zynq7() | ZynqMP():
-            project = vivado.emit(flow, board, sorted(rtl))
-            return project.under("project") | pynq.emit(flow, board, example).under("driver")
-        case Artix7() | Ecp5():
+            return (
+                vivado.emit(flow, board, rtl).under("project")
+                | pynq.emit(flow, board, rtl, example).under("driver")
+                | pynqsim.emit(flow).under(pynqsim.FOLDER)
+            )
+        case Artix7():
+            build_id = systemverilog.build_id(rtl)
+            shell = uart.emit(flow, board.uart.baud, vivado.clock_hz(flow, board), build_id)
+            project = shell | vivado.emit_artix7(flow, board, sorted(rtl), sorted(shell))
+            return project.under("project") | _serial_host(flow, board.uart.baud, build_id)
+        case Ecp5():
             baud, clock_hz = board.uart.baud, round(flow.clock_mhz * 1e6)
             build_id = systemverilog.build_id(rtl)
-            project = uart.emit(flow, baud, clock_hz, build_id)
-            simulated = uartsim.emit(flow).under(uartsim.FOLDER)
-            return project.under("project") | uart.emit_host(flow, baud, build_id) | simulated
+            project = uart.emit(flow, baud, clock_hz, build_id) | ecp5.emit(flow, board)
+            return project.under("project") | _serial_host(flow, baud, build_id)
 
 
-def make_bitstream(folder: Path, board: Board) -> None:
-    """Run the tool of the board's family on project/, once ``require_bitstream`` agreed."""
+def _serial_host(flow: Dataflow, baud: int, build_id: int) -> Files:
+    """For the host of a board on a serial line: what it must know, and the board simulated."""
+    return uart.emit_host(flow, baud, build_id) | uartsim.emit(flow).under(uartsim.FOLDER)
+
+
+def make_bitstream(folder: Path, flow: Dataflow, board: Board, journal: Journal) -> Files:
+    """Run the tools of the board's family on project/, once ``require_bitstream`` agreed.
+
+    Returns what is to be part of the finished build.
+    """
     match board:
-        case Zynq7() | ZynqMP():
-            vivado.run(folder / "project", folder / "project" / "vivado.log")
-        case Artix7() | Ecp5():
-            require_bitstream(board)
+        case Zynq7() | ZynqMP() | Artix7():
+            hwh = not isinstance(board, Artix7)
+            vivado_run.bitstream(folder, flow.clock_mhz, hwh=hwh, say=journal.detail)
+        case Ecp5():
+            return _ecp5_bitstream(folder, flow, board, journal)
+    return Files()
 
 
 def require_bitstream(board: Board) -> None:
-    """Raise ``UserInputError`` for a family that hwgen makes no bitstream of."""
-    if not isinstance(board, Zynq7 | ZynqMP):
-        raise UserInputError(f"hwgen makes no bitstream for {board.family} ({board.name}) yet")
+    """Raise ``ToolError`` where a tool is missing of which it is known before any work."""
+    if isinstance(board, Ecp5):
+        ecp5.require_tools()
+
+
+def _ecp5_bitstream(folder: Path, flow: Dataflow, board: Ecp5, journal: Journal) -> Files:
+    """project/bitfile, and report/ecp5_bitstream.json with the clock that was met."""
+    router = _router(folder, flow, board, journal)
+    made, record = ecp5.make(folder / "project", flow, board, router, journal.say)
+    write_json(folder / "report" / "ecp5_bitstream.json", record.model_dump(mode="json"))
+    journal.say(
+        f"{made.bit}: {record.bit_bytes / 1e6:.2f} MB at {record.clock_mhz:.4g} MHz, "
+        f"{record.fps:,.0f} frames/s; routed for up to {record.timing.fmax_mhz or 0:.1f} MHz"
+    )
+    return Files({f"project/bitfile/{p.name}": p.read_bytes() for p in (made.bit, made.svf)})
 
 
 def software(flow: Dataflow) -> Files:
@@ -226,21 +261,29 @@ def synthesise(folder: Path, flow: Dataflow, board: Board, journal: Journal) -> 
             journal.say(f"timing estimate: {warning}")
 
 
-def place_and_route(folder: Path, flow: Dataflow, journal: Journal) -> None:
+def place_and_route(folder: Path, flow: Dataflow, board: Board, journal: Journal) -> None:
     """Place and route the design on an ECP5 and write report/ecp5_timing.json."""
-
-    def progress(done: int, total: int, name: str) -> None:
-        journal.detail(f"synthesise for ECP5: {done}/{total} {name}")
-
-    caches = nextpnr.Caches(yosys_cache(), yosys_cache().with_name("nextpnr"))
-    router = nextpnr.Router(
-        folder / "rtl", flow.clock_mhz, caches, progress=progress, say=journal.detail
-    )
-    found = router.design(flow)
+    found = _router(folder, flow, board, journal).design(flow)
     write_json(folder / "report" / "ecp5_timing.json", found.model_dump(mode="json"))
     if found.fmax_mhz is not None:
         path = f"; slowest {found.critical_path.words}" if found.critical_path else ""
         journal.say(f"{found.device}: {found.fmax_mhz:.1f} MHz routed{path}")
+
+
+def _router(folder: Path, flow: Dataflow, board: Board, journal: Journal) -> nextpnr.Router:
+    """Of a build's kernels, for the board's part; of other families for the largest ECP5."""
+
+    def progress(done: int, total: int, name: str) -> None:
+        journal.detail(f"synthesise for ECP5: {done}/{total} {name}")
+
+    return nextpnr.Router(
+        folder / "rtl",
+        flow.clock_mhz,
+        nextpnr.Caches(yosys_cache(), yosys_cache().with_name("nextpnr")),
+        part=nextpnr.Part.of(board.part) if isinstance(board, Ecp5) else nextpnr.LFE5U_85F,
+        progress=progress,
+        say=journal.detail,
+    )
 
 
 def yosys_cache() -> Path:

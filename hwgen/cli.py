@@ -289,15 +289,16 @@ def report(build_dir: Path, open_it: bool) -> None:
 def boards(context: click.Context) -> None:
     """Boards that builds can target."""
     if context.invoked_subcommand is None:
-        context.invoke(boards_list)
+        context.invoke(boards_list, as_json=False)
 
 
 @boards.command("list")
-def boards_list() -> None:
-    """List the boards and their capacity."""
+@click.option("--json", "as_json", is_flag=True, help="as JSON")
+def boards_list(as_json: bool) -> None:
+    """List the boards, their capacity, and what can be made for them here."""
     from hwgen.commands import list_boards
 
-    list_boards()
+    list_boards(as_json=as_json)
 
 
 @boards.command("show")
@@ -307,6 +308,17 @@ def boards_show(name: str) -> None:
     from hwgen.commands import show_board
 
     show_board(name)
+
+
+@boards.command("new")
+@click.argument("name")
+@click.option("--like", default="pynq-z2", show_default=True, help="board to begin from")
+@click.option("--out", type=FilePath, help="its file [default: NAME.yaml here]")
+def boards_new(name: str, like: str, out: Path | None) -> None:
+    """Begin a board of your own: a commented file that loads as it is."""
+    from hwgen.commands import new_board
+
+    new_board(name, like, out)
 
 
 @cli.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -225,15 +226,33 @@ def write_report(folder: Path, *, open_it: bool) -> None:
         webbrowser.open(page.resolve().as_uri())
 
 
-def list_boards() -> None:
-    """Print the table of boards."""
-    table = Table("board", "part", "LUT", "FF", "BRAM36", "DSP", "MHz")
-    for name in board_names():
-        board = load_board(name)
+def list_boards(*, as_json: bool) -> None:
+    """Print the table of boards, and what can be made for each on this machine."""
+    from hwgen.catalogue import describe, ways
+
+    boards = [load_board(name) for name in board_names()]
+    if as_json:
+        print(json.dumps([describe(board) for board in boards], indent=2))
+        return
+    table = Table("board, and what is made here", "part", "capacity", show_lines=True)
+    for board in boards:
         r = board.resources
-        numbers = (r.LUT, r.FF, r.BRAM36, r.DSP)
-        table.add_row(name, board.part, *map(str, numbers), f"{board.clock_mhz:g}")
+        makes = "project; " + "; or ".join(map(str, ways(board)))
+        table.add_row(
+            f"[bold]{board.name}[/]: {board.title}\n{makes}",
+            f"{board.part}\n{board.family}, {board.clock_mhz:g} MHz",
+            f"{r.LUT:,} LUT, {r.FF:,} FF\n{r.BRAM36} BRAM36, {r.DSP:,} DSP",
+        )
     console.print(table)
+
+
+def new_board(name: str, like: str, out: Path | None) -> Path:
+    """Begin a board file as a copy of ``like``'s; return its path."""
+    from hwgen.catalogue import begin
+
+    path = begin(name, like, out)
+    console.print(f"{path}: edit it, then hwgen build MODEL --board {path}", markup=False)
+    return path
 
 
 def show_board(name: str) -> None:

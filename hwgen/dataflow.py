@@ -13,6 +13,7 @@ from hwgen.layers.base import Folding, Layer, Resources, RtlInstance, Schedule
 from hwgen.layers.costs import block_rams, ram_luts
 from hwgen.layers.width_converter import WidthConverter
 from hwgen.quant import QuantGraph, Tensor
+from hwgen.technology import SERIES7, Technology
 
 SOURCE, SINK = "axis_in", "axis_out"
 
@@ -23,6 +24,7 @@ class Stage:
 
     layer: Layer
     folding: Folding
+    technology: Technology = SERIES7
 
     @property
     def name(self) -> str:
@@ -37,7 +39,12 @@ class Stage:
     @property
     def resources(self) -> Resources:
         """Estimated cost."""
-        return self.layer.resources(self.folding)
+        cost = self.layer.resources(self.folding)
+        if not self.technology.costs:
+            return cost
+        choice = self.layer.choice(self.folding)
+        kind = choice.chosen if choice else type(self.layer).__name__
+        return self.technology.price(kind, cost)
 
     def schedule(self) -> Schedule:
         """Cycle behaviour over one frame."""
@@ -59,6 +66,7 @@ class Stream:
     sink_port: int
     lanes: int
     depth: int = 2
+    technology: Technology = SERIES7
 
     @property
     def name(self) -> str:
@@ -79,10 +87,14 @@ class Stream:
     def resources(self) -> Resources:
         """Estimated cost of the FIFO: two registers, or LUTRAM, or block RAM (fifo.sv)."""
         if self.depth <= 2:
-            return Resources(lut=4 + self.width, ff=3 + 2 * self.width)
-        if self.depth > 256 and self.depth * self.width > 8192:
-            return Resources(lut=30, ff=35, bram36=block_rams(self.width, self.depth))
-        return Resources(lut=22 + ram_luts(self.width, self.depth), ff=3 + 4 * log2(self.depth))
+            kind, cost = "FIFO of registers", Resources(lut=4 + self.width, ff=3 + 2 * self.width)
+        elif self.depth > 256 and self.depth * self.width > 8192:
+            blocks = block_rams(self.width, self.depth)
+            kind, cost = "FIFO in block RAM", Resources(lut=30, ff=35, bram36=blocks)
+        else:
+            luts = 22 + ram_luts(self.width, self.depth)
+            kind, cost = "FIFO in LUTRAM", Resources(lut=luts, ff=3 + 4 * log2(self.depth))
+        return self.technology.price(kind, cost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,7 @@ class Dataflow:
     stages: tuple[Stage, ...]
     streams: tuple[Stream, ...]
     clock_mhz: float
+    technology: Technology = SERIES7
 
     @property
     def axis_in(self) -> AxisIn:
@@ -164,7 +177,12 @@ class Dataflow:
 
 
 def build_dataflow(
-    graph: QuantGraph, foldings: Mapping[str, Folding], *, bus_bytes: int, clock_mhz: float
+    graph: QuantGraph,
+    foldings: Mapping[str, Folding],
+    *,
+    bus_bytes: int,
+    clock_mhz: float,
+    technology: Technology = SERIES7,
 ) -> Dataflow:
     """Cross from QuantGraph to Dataflow: place edges, foldings and width converters.
 
@@ -174,20 +192,22 @@ def build_dataflow(
     for layer in graph.layers:
         layer.legal(foldings[layer.name])
     hardware = fuse(graph)
-    builder = _Builder(foldings)
+    builder = _Builder(foldings, technology)
     builder.edge(AxisIn.of(SOURCE, graph.input, bus_bytes), hardware.layers[0])
     for layer in hardware.layers:
         builder.place(layer, foldings[layer.name])
     producer = builder.stages[builder.writers[graph.output.name][0]]
     builder.edge(AxisOut.of(SINK, graph.output, bus_bytes), producer.layer)
-    return Dataflow(graph, tuple(builder.stages.values()), tuple(builder.streams), clock_mhz)
+    stages, streams = tuple(builder.stages.values()), tuple(builder.streams)
+    return Dataflow(graph, stages, streams, clock_mhz, technology)
 
 
 class _Builder:
     """Collects stages and streams in topological order."""
 
-    def __init__(self, foldings: Mapping[str, Folding]) -> None:
+    def __init__(self, foldings: Mapping[str, Folding], technology: Technology) -> None:
         self.foldings = foldings
+        self.technology = technology
         self.stages: dict[str, Stage] = {}
         self.streams: list[Stream] = []
         self.writers: dict[str, tuple[str, int, int]] = {}  # tensor -> stage, port, lanes
@@ -204,7 +224,7 @@ class _Builder:
         for port, tensor in enumerate(layer.inputs):
             if tensor.name in self.writers:
                 self.connect(tensor, layer.name, port, lanes_in)
-        self.stages[layer.name] = Stage(layer, folding)
+        self.stages[layer.name] = Stage(layer, folding, self.technology)
         for port, tensor in enumerate(layer.outputs):
             self.writers[tensor.name] = (layer.name, port, lanes_out)
 
@@ -212,7 +232,15 @@ class _Builder:
         """Join ``tensor``'s writer to a port, through converters if need be."""
         writer, port, have = self.writers[tensor.name]
         for layer in WidthConverter.chain(f"width_{sink}_{sink_port}", tensor, have, lanes):
-            self.streams.append(Stream(tensor, writer, port, layer.name, 0, layer.in_lanes))
-            self.stages[layer.name] = Stage(layer, next(layer.foldings()))
+            self.stream(tensor, writer, port, layer.name, 0, layer.in_lanes)
+            self.stages[layer.name] = Stage(layer, next(layer.foldings()), self.technology)
             writer, port = layer.name, 0
-        self.streams.append(Stream(tensor, writer, port, sink, sink_port, lanes))
+        self.stream(tensor, writer, port, sink, sink_port, lanes)
+
+    def stream(
+        self, tensor: Tensor, writer: str, port: int, sink: str, sink_port: int, lanes: int
+    ) -> None:
+        """Add a FIFO of least depth."""
+        self.streams.append(
+            Stream(tensor, writer, port, sink, sink_port, lanes, technology=self.technology)
+        )

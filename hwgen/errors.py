@@ -30,6 +30,10 @@ class ToolError(HwgenError):
     """An external tool is missing, failed, or ended without its result."""
 
 
+class ToolFailure(ToolError):
+    """The tool ran to its end and failed, or left no result."""
+
+
 class LineError(HwgenError):
     """A board on a serial line is not there, does not answer, or is of another build."""
 

@@ -38,6 +38,9 @@ class Reports:
     rtlsim: schema.RtlsimPerformance | None
     synth: schema.SynthResources | None
     ecp5: schema.Ecp5Timing | None
+    bitstream: schema.Ecp5Bitstream | None
+    vivado: schema.PostSynthResources | None
+    routed: schema.PostRouteTiming | None
     verification: schema.Verification | None
     accuracy: schema.Accuracy | None
     finn: schema.FinnEstimates | None

@@ -16,6 +16,7 @@ from hwgen.errors import FoldingError, ResourceError, UserInputError
 from hwgen.layers.base import Folding, Layer, Resources
 from hwgen.quant import QuantGraph
 from hwgen.search import Foldings, Search, vector
+from hwgen.technology import technology_of
 
 ROUNDS = 4  # of folding again around the FIFOs that the last folding turned out to need
 STEPS = 12  # of the trade-off between rate and resources
@@ -78,9 +79,22 @@ def plan(
     graph: QuantGraph, board: Board, foldings: Mapping[str, Folding], clock_mhz: float
 ) -> tuple[Dataflow, fifo.FifoSizing]:
     """The dataflow of these foldings, with FIFOs that sustain its rate and cannot deadlock."""
-    flow = build_dataflow(graph, foldings, bus_bytes=board.bus_bytes, clock_mhz=clock_mhz)
+    flow = on_board(graph, board, foldings, clock_mhz)
     sizing = fifo.size(flow)
     return flow.with_depths(sizing.depths), sizing
+
+
+def on_board(
+    graph: QuantGraph, board: Board, foldings: Mapping[str, Folding], clock_mhz: float
+) -> Dataflow:
+    """The dataflow of these foldings with FIFOs of least depth."""
+    return build_dataflow(
+        graph,
+        foldings,
+        bus_bytes=board.bus_bytes,
+        clock_mhz=clock_mhz,
+        technology=technology_of(board.family),
+    )
 
 
 def shortfalls(cost: Resources, board: Board) -> list[str]:

@@ -50,7 +50,9 @@ def context(r: Reports) -> dict[str, object]:
         "utilisation": _utilisation(r),
         "tool": r.synth.tool if r.synth else None,
         "timing": timing(r),
-        "ecp5": r.ecp5,
+        "ecp5": r.ecp5 or (r.bitstream.timing if r.bitstream else None),
+        "bitstream": r.bitstream,
+        "routed": r.routed,
         "throughput": _throughput(r),
         "rtlsim": r.rtlsim,
         "speed": _speed(r),
@@ -128,6 +130,8 @@ def _utilisation(r: Reports) -> list[dict[str, object]]:
         rows = [("estimate", getattr(r.resources.total, kind))]
         if r.synth:
             rows.append((r.synth.tool, getattr(r.synth, kind)))
+        if r.vivado:
+            rows.append(("Vivado, all", getattr(r.vivado.root["(top)"].used, kind)))
         bars: list[dict[str, object]] = []
         for index, (by, used) in enumerate(rows):
             share = used / capacity if capacity else float(used > 0)

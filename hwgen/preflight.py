@@ -101,11 +101,10 @@ class Preflight:
 
 def fit(graph: QuantGraph, board: Board) -> Fit:
     """The smallest design of ``graph`` against ``board``."""
-    from hwgen.dataflow import build_dataflow
-    from hwgen.folding import shortfalls, smallest
+    from hwgen.folding import on_board, shortfalls, smallest
 
     foldings = smallest(graph, board)
-    flow = build_dataflow(graph, foldings, bus_bytes=board.bus_bytes, clock_mhz=board.clock_mhz)
+    flow = on_board(graph, board, foldings, board.clock_mhz)
     short, kinds = shortfalls(flow.resources, board), ("LUT", "FF", "BRAM36", "DSP")
     used, budget = flow.resources, board.budget()
     return Fit(

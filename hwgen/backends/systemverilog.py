@@ -10,8 +10,9 @@ from textwrap import wrap
 from hwgen.dataflow import SINK, SOURCE, Dataflow, Stage, Stream
 from hwgen.files import Files
 from hwgen.quant import Tensor
-from hwgen.render import render, static
+from hwgen.render import render
 from hwgen.resources import data_folder
+from hwgen.technology import Technology
 
 TOP = "hwgen_top"
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -40,7 +41,8 @@ class Block:
 def emit(dataflow: Dataflow) -> Files:
     """The folder ``rtl/``: kernels, memory files, top and file list."""
     instances = [stage.rtl() for stage in dataflow.stages]
-    content = {f"{name}.sv": static(f"rtl/{name}.sv") for name in kernels(dataflow)}
+    modules = library(dataflow.technology)
+    content = {f"{name}.sv": modules[name] for name in kernels(dataflow)}
     for instance in instances:
         content.update(instance.memories)
         content.update({f"{name}.sv": text for name, text in instance.sources.items()})
@@ -55,17 +57,24 @@ def build_id(rtl: Files) -> int:
     return int(rtl.digest()[:16], 16)
 
 
+def library(technology: Technology) -> dict[str, bytes]:
+    """Every module of templates/rtl by name, as it is for a technology, and its cells."""
+    folders = ("rtl", technology.cells) if technology.cells else ("rtl",)
+    paths = [p for f in folders for p in sorted((data_folder("templates") / f).glob("*.sv"))]
+    return {path.stem: path.read_bytes() for path in paths}
+
+
 def kernels(dataflow: Dataflow) -> list[str]:
-    """The modules of templates/rtl that the design needs, those within other kernels included."""
-    library = {path.stem for path in (data_folder("templates") / "rtl").glob("*.sv")}
+    """The modules of the library that the design needs, those within other kernels included."""
+    modules = library(dataflow.technology)
     instances = [stage.rtl() for stage in dataflow.stages]
     made = [text for instance in instances for text in instance.sources.values()]
     found: set[str] = set()
-    todo = {"fifo", *(each.module for each in instances), *_instantiated(*made)} & library
+    todo = {"fifo", *(each.module for each in instances), *_instantiated(*made)} & set(modules)
     while todo:
         name = todo.pop()
         found.add(name)
-        todo |= (_instantiated(static(f"rtl/{name}.sv")) & library) - found
+        todo |= (_instantiated(modules[name]) & set(modules)) - found
     return sorted(found)
 
 
@@ -130,6 +139,11 @@ def describe(tensor: Tensor) -> str:
     """Shape and type, as comments show them."""
     h, w, c = tensor.shape
     return f"{h}x{w}x{c} {tensor.dtype}"
+
+
+def plain(text: str) -> str:
+    """``text`` without what could end a comment or string of a generated file."""
+    return re.sub(r"[^\w .:()+-]", "_", text)
 
 
 def bit_range(width: int) -> str:

@@ -56,6 +56,7 @@ def emit(dataflow: Dataflow) -> Files:
     }
     return Files(
         {
+            rtlsim.ONES: static(f"rtlsim/{rtlsim.ONES}"),
             "main.cpp": static("uartsim/main.cpp"),
             "design.h": render("uartsim/design.h.j2", context),
         }
@@ -97,11 +98,12 @@ def build(folder: Path, rate: tuple[int, int] | None = None) -> Path:
     )
     top = folder / "project" / f"{uart.TOP}.sv"
     sources = [f"{PROJECT}/{path.name}" for path in (*shell, top)]
+    harness = [home / name for name in ("main.cpp", "design.h", rtlsim.ONES)]
     made = home / (PROGRAM if rate is None else f"{PROGRAM}_exact")
     rtlsim.compile_program(
         made,
         command(sys.executable, made.name, sources, rate or (uart.CLOCKS_A_BIT, 1)),
-        [*rtlsim.design_sources(rtl), *shell, top, home / "main.cpp", home / "design.h"],
+        [*rtlsim.design_sources(rtl), *shell, top, *harness],
         stamp=made.with_suffix(".json"),
         log=home / "build.log",
     )

@@ -1,66 +1,104 @@
-"""project/ of a Zynq board: one Vivado script from RTL to bitstream, and its run."""
+"""project/ for Vivado: one script from RTL to bitstream by family, one for the network alone."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
-from hwgen.board import Board, Zynq7, ZynqMP
+from hwgen.backends import axi_shell
+from hwgen.backends.mmcm import Mmcm, mmcm
+from hwgen.backends.systemverilog import plain
+from hwgen.board import Artix7, Board, Zynq7, ZynqMP
 from hwgen.dataflow import Dataflow
-from hwgen.errors import ToolError
 from hwgen.files import Files
 from hwgen.render import render
-from hwgen.run import find_tool, run_tool
 
-COMMAND = ("vivado", "-mode", "batch", "-nojournal", "-nolog", "-source", "build.tcl")
-HOURS = 8  # a full design takes minutes to a few hours
 _SOURCES = (".sv", ".svh", ".v")
 _PLAIN_NAME = re.compile(r"[\w.-]+(/[\w.-]+)*")
 
 
-@dataclass(frozen=True, slots=True)
-class Bitfile:
-    """What configures the board: the bitstream, and the description of it that PYNQ reads."""
-
-    bit: Path
-    hwh: Path
-
-
-def emit(dataflow: Dataflow, board: Zynq7 | ZynqMP, rtl_files: Sequence[str]) -> Files:
-    """Files of project/; ``rtl_files`` are names relative to rtl/.
+def emit(dataflow: Dataflow, board: Zynq7 | ZynqMP, rtl: Files) -> Files:
+    """Files of project/; ``rtl`` is the content of rtl/.
 
     Of those, SystemVerilog, Verilog and .mem files become part of the project.
     """
-    bus_bytes = dataflow.axis_in.bus_bytes
-    last_beat = dataflow.axis_in.beats - 1
+    shell = axi_shell.emit(dataflow, rtl)
+    context = {
+        **_network(dataflow, board, sorted(rtl)),
+        **_processing_system(board),
+        "shell": sorted(shell),
+        "bus_bits": 8 * dataflow.axis_in.bus_bytes,
+        "length_bits": board.dma.max_length_bits,
+    }
+    script = Files({"build.tcl": render("vivado/zynq/build.tcl.j2", context)})
+    return script | shell | _alone(context)
+
+
+def emit_artix7(
+    dataflow: Dataflow, board: Artix7, rtl_files: Sequence[str], shell_files: Sequence[str]
+) -> Files:
+    """Files of project/ of a board without a processor, around ``hwgen_uart_top``.
+
+    ``shell_files`` are that top's and the serial shell's, beside the script. Raises
+    ``UserInputError`` for a clock that the part cannot make.
+    """
+    made, shell = clock(dataflow, board), board.shell
+    pins = {"clk_pin_i": shell.clock_pin, "uart_rx_i": shell.rx_pin, "uart_tx_o": shell.tx_pin}
+    if shell.reset is not None:
+        pins["reset_i"] = shell.reset.pin
     context = {
         **_network(dataflow, board, rtl_files),
-        **_processing_system(board),
-        "bus_bytes": bus_bytes,
-        "bus_bits": 8 * bus_bytes,
-        "length_bits": board.dma.max_length_bits,
-        "last_beat": last_beat,
-        "beat_bits": max(1, last_beat.bit_length()),
+        "shell": ["board_top.sv", *_plain(shell_files)],
+        "mmcm": made,
+        "clock_hz": clock_hz(dataflow, board),
+        "clock_in_mhz": f"{shell.clock_in_mhz:g}",
+        "clock_in_ns": f"{1000 / shell.clock_in_mhz:.3f}",
+        "baud": board.uart.baud,
+        "pins": tuple(pins.items()),
+        "io_standard": shell.io_standard,
+        "reset": shell.reset,
+        "config_voltage": {"LVCMOS33": "3.3", "LVCMOS25": "2.5"}.get(shell.io_standard),
     }
-    names = ("build.tcl", "hwgen_shell.v")
-    return Files({n: render(f"vivado/zynq/{n}.j2", context) for n in names})
+    names = ("build.tcl", "board_top.sv", "pins.xdc", "timing.xdc")
+    return Files({n: render(f"vivado/artix7/{n}.j2", context) for n in names}) | _alone(context)
+
+
+def clock(dataflow: Dataflow, board: Artix7) -> Mmcm | None:
+    """What makes the network's clock of the board's oscillator."""
+    return mmcm(board.shell.clock_in_mhz, dataflow.clock_mhz)
+
+
+def clock_hz(dataflow: Dataflow, board: Artix7) -> int:
+    """The clock that the network really gets, to the nearest hertz."""
+    made = clock(dataflow, board)
+    return round((made.mhz if made else dataflow.clock_mhz) * 1_000_000)
+
+
+def _alone(context: Mapping[str, object]) -> Files:
+    """The script that synthesises the network out of context."""
+    names = ("synth_ooc.tcl", "ooc.xdc")
+    return Files({n: render(f"vivado/ooc/{n}.j2", context) for n in names})
 
 
 def _network(dataflow: Dataflow, board: Board, rtl_files: Sequence[str]) -> dict[str, object]:
     """What a script of any family knows of the network and its sources."""
-    for name in rtl_files:
-        if not _PLAIN_NAME.fullmatch(name):
-            raise AssertionError(f"RTL file name {name!r} cannot stand in a Tcl list")
+    names = _plain(rtl_files)
     return {
         "network": plain(dataflow.graph.name),
         "title": plain(board.title),
         "part": board.part,
         "clock_mhz": f"{dataflow.clock_mhz:g}",
-        "sources": [name for name in rtl_files if name.endswith(_SOURCES)],
-        "memories": [name for name in rtl_files if name.endswith(".mem")],
+        "clock_ns": f"{1000 / dataflow.clock_mhz:.3f}",
+        "sources": [name for name in names if name.endswith(_SOURCES)],
+        "memories": [name for name in names if name.endswith(".mem")],
     }
+
+
+def _plain(names: Sequence[str]) -> Sequence[str]:
+    for name in names:
+        if not _PLAIN_NAME.fullmatch(name):
+            raise AssertionError(f"RTL file name {name!r} cannot stand in a Tcl list")
+    return names
 
 
 def _processing_system(board: Zynq7 | ZynqMP) -> dict[str, object]:
@@ -96,29 +134,3 @@ def _processing_system(board: Zynq7 | ZynqMP) -> dict[str, object]:
 def _clock_mp(port: str) -> str:
     """The clock pin of a port of zynq_ultra_ps_e: ``saxihp0_fpd_aclk`` of ``S_AXI_HP0_FPD``."""
     return f"{port.lower().replace('_axi_', 'axi')}_aclk"
-
-
-def run(project: Path, log: Path) -> Bitfile:
-    """Make the bitstream with the Vivado on PATH; without one, say what to run elsewhere."""
-    made = Bitfile(project / "bitfile" / "hwgen.bit", project / "bitfile" / "hwgen.hwh")
-    try:
-        find_tool(COMMAND[0])
-    except ToolError as error:
-        raise ToolError(
-            f"{error}; or copy the build folder to a machine that has it and run there, "
-            f"in {project}: vivado -mode batch -source build.tcl"
-        ) from error
-    # the tool runs inside the project: a relative log or result would be looked up there
-    run_tool(
-        COMMAND,
-        cwd=project,
-        log=log.resolve(),
-        timeout_s=HOURS * 3600,
-        expect=(made.bit.resolve(), made.hwh.resolve()),
-    )
-    return made
-
-
-def plain(text: str) -> str:
-    """``text`` without what could end a comment or string of a generated file."""
-    return re.sub(r"[^\w .:()+-]", "_", text)

@@ -1,10 +1,10 @@
 """Yosys: what every layer really costs and how fast it may run, kernel by kernel.
 
-Each distinct module (with its parameters and memory contents) is synthesised for 7-series parts
-by ``yosys_pool``; its primitives are counted here, because Yosys' own statistics leave out
-LUT6_2, and its longest paths are found by ``levels``. Yosys packs no two functions into one LUT,
-which Vivado does where they share inputs: the LUT figures are a little above those of an
-implementation. Frequencies are estimates before placement.
+Each distinct module (with its parameters and memory contents) is synthesised for 7-series parts,
+or for an ECP5, by ``yosys_pool``; its primitives are counted here, because Yosys' own statistics
+leave out LUT6_2, and its longest paths (of 7-series) are found by ``levels``. Yosys packs no two
+functions into one LUT, which Vivado does where they share inputs: the LUT figures are a little
+above those of an implementation. Frequencies are estimates before placement.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from hwgen.board import Board
 from hwgen.dataflow import Dataflow, Stream
 from hwgen.estimate import STREAMS
 from hwgen.layers.base import Resources, RtlInstance
+from hwgen.technology import SERIES7
 
 
 def _costs() -> dict[str, Resources]:
@@ -47,7 +48,31 @@ def _costs() -> dict[str, Resources]:
     return costs | dict.fromkeys(("CARRY4", "MUXF7", "MUXF8", worker.ABSORBED), none)
 
 
-COSTS = _costs()
+def _ecp5_costs() -> dict[str, Resources]:
+    """The same on an ECP5 (FPGA-TN-02200 and -02204), LUTs in LUT4 and BRAM in pairs of EBR.
+
+    A carry cell is two LUTs; LUTRAM of 16 x 4 bits is four, and the two of the slice that writes.
+    """
+    costs = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6}
+    return {name: Resources(lut=count) for name, count in costs.items()} | {
+        "TRELLIS_FF": Resources(ff=1),
+        **dict.fromkeys(("DP16KD", "PDPW16KD"), Resources(bram36=0.5)),
+        "MULT18X18D": Resources(dsp=1),
+        "MULT9X9D": Resources(dsp=0.5),
+        **dict.fromkeys(("PFUMX", "L6MUX21", "EHXPLLL"), Resources()),
+    }
+
+
+COSTS = _costs() | _ecp5_costs()
+
+
+def occupied(cells: Mapping[str, int]) -> Resources:
+    """What cells take up, by type."""
+    total = Resources()
+    for kind, count in cells.items():
+        each = COSTS[kind]
+        total += Resources(each.lut * count, each.ff * count, each.bram36 * count, each.dsp * count)
+    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +89,15 @@ class Usage:
     @classmethod
     def read(cls, found: Any) -> Usage:
         """What the worker found; ValueError where it is of a cell of unknown cost."""
-        cells, paths = dict(found["cells"]), levels.from_json(found["paths"])
+        return cls._of_cells(dict(found["cells"]), levels.from_json(found["paths"]))
+
+    @classmethod
+    def of_netlist(cls, netlist: Any) -> Usage:
+        """Of a module as place and route takes it; ValueError likewise."""
+        return cls._of_cells(Counter(str(cell["type"]) for cell in netlist["cells"].values()), ())
+
+    @classmethod
+    def _of_cells(cls, cells: Mapping[str, int], paths: tuple[levels.Path, ...]) -> Usage:
         unknown = sorted(set(cells) - set(COSTS))
         if unknown:
             raise ValueError(
@@ -76,13 +109,7 @@ class Usage:
     @property
     def resources(self) -> Resources:
         """What the cells occupy."""
-        total = Resources()
-        for kind, count in self.cells.items():
-            each = COSTS[kind]
-            total += Resources(
-                each.lut * count, each.ff * count, each.bram36 * count, each.dsp * count
-            )
-        return total
+        return occupied(self.cells)
 
     def to_json(self) -> dict[str, object]:
         """Resources, carry chains and cells."""
@@ -98,6 +125,7 @@ class Usage:
 
 
 FLOW = Flow("xc7", Usage.read)
+FLOW_ECP5 = Flow("ecp5", Usage.of_netlist)
 
 
 @dataclass(frozen=True)
@@ -166,7 +194,8 @@ def synthesise(
     Raises ``ToolError`` when Yosys fails, dies, or leaves a cell of unknown cost.
     """
     library = Library.read(rtl, dataflow.clock_mhz)
-    pool = Pool(library, FLOW, cache, jobs=jobs, timeout_s=timeout_s)
+    flow = FLOW if dataflow.technology is SERIES7 else FLOW_ECP5
+    pool = Pool(library, flow, cache, jobs=jobs, timeout_s=timeout_s)
     found = pool.run(instances(dataflow), progress)
     own = {layer.name for layer in dataflow.graph.layers}
     own |= {dataflow.axis_in.name, dataflow.axis_out.name}

@@ -158,7 +158,10 @@ def strip(module: Mapping[str, Any]) -> dict[str, object]:
                 b for p, bits in cell["connections"].items() for b in bits if _drives(cell, p)
             )
             net = next((names[bit] for bit in driven if bit in names), "") if "$" in name else ""
-            cells[f"{net}{name}"] = {k: v for k, v in cell.items() if k != "attributes"}
+            # attributes in capitals set hard blocks up; all others are notes
+            set_up = {k: v for k, v in cell.get("attributes", {}).items() if k.isupper()}
+            kept = {k: v for k, v in cell.items() if k != "attributes"}
+            cells[f"{net}{name}"] = kept | ({"attributes": set_up} if set_up else {})
     nets = {
         name: {"hide_name": 0, "bits": net["bits"]}
         for name, net in module["netnames"].items()

@@ -78,11 +78,16 @@ module pool_max #(
   end
 
   logic [PE*BITS-1:0] so_far, largest;
-  for (genvar i = 0; i < PE; i++) begin : gen_lane
-    wire logic [BITS-1:0] x = tap_data[BITS*i+:BITS];
-    wire logic [BITS-1:0] held = so_far[BITS*i+:BITS];
-    wire logic greater = SIGNED != 0 ? $signed(x) > $signed(held) : x > held;
-    assign largest[BITS*i+:BITS] = tap == '0 || greater ? x : held;
+  if (BITS == 1) begin : gen_bits
+    wire logic [PE-1:0] pair = SIGNED != 0 ? tap_data & so_far : tap_data | so_far;
+    assign largest = tap == '0 ? tap_data : pair;
+  end else begin : gen_numbers
+    for (genvar i = 0; i < PE; i++) begin : gen_lane
+      wire logic [BITS-1:0] x = tap_data[BITS*i+:BITS];
+      wire logic [BITS-1:0] held = so_far[BITS*i+:BITS];
+      wire logic greater = SIGNED != 0 ? $signed(x) > $signed(held) : x > held;
+      assign largest[BITS*i+:BITS] = tap == '0 || greater ? x : held;
+    end
   end
 
   if (FOLD == 1) begin : gen_register

@@ -1,9 +1,6 @@
 """The Vivado project: checked by running build.tcl against stand-ins of Vivado's commands."""
 
-import os
 import re
-import stat
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +10,7 @@ import pytest
 from hwgen.backends import systemverilog, vivado
 from hwgen.board import Zynq7, ZynqMP, load_board
 from hwgen.dataflow import Dataflow, build_dataflow
-from hwgen.errors import ToolError
+from hwgen.files import Files
 from tests.networks import random_reactnet
 from tests.vivado_standins import tcl
 from tests.vivado_standins.vivado import Setup, Vivado
@@ -21,7 +18,7 @@ from tests.vivado_standins.vivado import Setup, Vivado
 TOP = "module hwgen_top (input wire logic aclk);\nendmodule\n"
 RTL = {"hwgen_top.sv": TOP, "mvau.sv": "module mvau;\nendmodule\n", "w0.mem": "0\n"}
 CLOCK_HZ = 100_000_000
-NAMES = (*RTL, "filelist.f")
+FILES = Files({name: text.encode() for name, text in {**RTL, "filelist.f": ""}.items()})
 ZYNQS = ("pynq-z2", "zybo-z7-20", "kv260")  # with and without DDR delays of its own; UltraScale+
 
 
@@ -41,7 +38,7 @@ def example(board: Zynq7 | ZynqMP, **changes: int) -> Dataflow:
 def write(out: Path, board: Zynq7 | ZynqMP | None = None) -> Path:
     """A build folder as far as Vivado needs it; returns the script."""
     board = board or zynq()
-    vivado.emit(example(board), board, NAMES).write(out / "project")
+    vivado.emit(example(board), board, FILES).write(out / "project")
     for name, text in RTL.items():
         (out / "rtl").mkdir(exist_ok=True)
         (out / "rtl" / name).write_text(text)
@@ -288,9 +285,9 @@ def test_every_single_mistake_is_found(tmp_path: Path, name: str) -> None:
         assert outcome.stderr.startswith("ERROR: "), description
         kind = " ".join(description.split()[:2])
         seen[kind] = seen.get(kind, 0) + 1
-    assert seen["without connection"] == 13
-    assert seen["without sink"] == 27
-    assert seen["misspelt pin"] == 13 + 27 + 3
+    assert seen["without connection"] == 14
+    assert seen["without sink"] == 29
+    assert seen["misspelt pin"] == 14 + 29 + 3
     least = {"pynq-z2": (40, 30, 30, 0), "kv260": (40, 30, 20, 4)}[name]
     kinds = ("command", "option", "parameter", "row")
     assert all(seen.get(f"misspelt {k}", 0) >= n for k, n in zip(kinds, least, strict=True)), seen
@@ -315,7 +312,8 @@ def test_every_single_mistake_is_found(tmp_path: Path, name: str) -> None:
         ("network/aresetn", "network/aclk", "different kinds"),
         ("-reference hwgen_shell", "-reference hwgen_top", "cannot have a SystemVerilog top"),
         ("NUM_PORTS 2", "NUM_PORTS 3", "/lines/In2 is not connected"),
-        ("NUM_MI 2", "NUM_MI 3", "/control/M02_ACLK is not connected"),
+        ("NUM_MI 3", "NUM_MI 4", "/control/M03_ACLK is not connected"),
+        ("control/M02_AXI network/s_axi", "control/M02_AXI network/s_axis", "do not fit"),
     ],
 )
 def test_a_wrong_value_is_found(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -334,10 +332,11 @@ def test_a_shell_without_the_network_is_found(tmp_path: Path) -> None:
     outcome, _ = run(script)
     assert "module hwgen_top is not in the project" in outcome.stderr
     shell = script.parent / "hwgen_shell.v"
-    shell.write_text(shell.read_text().replace("s_axis:m_axis", "s_axis"))
+    shell.write_text(shell.read_text().replace("s_axis:m_axis:s_axi", "s_axis:s_axi"))
     (tmp_path / "rtl/hwgen_top.sv").write_text(TOP)
     outcome, _ = run(script)
-    assert "clock of ['m_axis', 's_axis'] is given for ['s_axis'] only" in outcome.stderr
+    message = "clock of ['m_axis', 's_axi', 's_axis'] is given for ['s_axi', 's_axis'] only"
+    assert message in outcome.stderr
 
 
 def test_the_generated_rtl_makes_a_project(tmp_path: Path) -> None:
@@ -345,7 +344,7 @@ def test_the_generated_rtl_makes_a_project(tmp_path: Path) -> None:
     dataflow = example(board)
     rtl = systemverilog.emit(dataflow)
     rtl.write(tmp_path / "rtl")
-    vivado.emit(dataflow, board, list(rtl)).write(tmp_path / "project")
+    vivado.emit(dataflow, board, rtl).write(tmp_path / "project")
     outcome, session = run(tmp_path / "project/build.tcl")
     assert outcome.stderr == ""
     added = {Path(name).name for name in session.files}
@@ -359,7 +358,7 @@ def test_the_generated_rtl_makes_a_project(tmp_path: Path) -> None:
 
 def test_emission_is_reproducible_and_lists_what_belongs_to_the_project() -> None:
     board = zynq()
-    one, two = (vivado.emit(example(board), board, NAMES) for _ in range(2))
+    one, two = (vivado.emit(example(board), board, FILES) for _ in range(2))
     assert one.digest() == two.digest()
     text = one.content["build.tcl"].decode()
     assert "hwgen_top.sv" in text
@@ -371,76 +370,9 @@ def test_a_network_name_cannot_break_out_of_a_comment() -> None:
     board = zynq()
     dataflow = example(board)
     wild = replace(dataflow, graph=replace(dataflow.graph, name="x\nexec rm\n[exit]*/"))
-    for data in vivado.emit(wild, board, NAMES).content.values():
-        assert b"x_exec rm__exit" in data.splitlines()[0]
+    files = vivado.emit(wild, board, FILES).content
+    for name in ("build.tcl", "hwgen_shell.v", "synth_ooc.tcl"):
+        assert b"x_exec rm__exit" in files[name].splitlines()[0]
+    assert not [name for name, data in files.items() if b"exec rm\n" in data]
     with pytest.raises(AssertionError, match="cannot stand in a Tcl list"):
-        vivado.emit(dataflow, board, ["a b.sv"])
-
-
-# --- run --------------------------------------------------------------------------------------
-
-FAKE = """#!{python}
-import pathlib, sys
-assert sys.argv[1:] == ["-mode", "batch", "-nojournal", "-nolog", "-source", "build.tcl"]
-assert pathlib.Path("build.tcl").is_file()
-print("fake vivado")
-{body}
-"""
-MAKE = (
-    'pathlib.Path("bitfile").mkdir(exist_ok=True)\n'
-    'pathlib.Path("bitfile/hwgen.bit").write_text("new")\n'
-    'pathlib.Path("bitfile/hwgen.hwh").write_text("new")\n'
-)
-
-
-@pytest.fixture
-def fake_vivado(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Put a program named vivado on PATH that does what its body says."""
-
-    def install(body: str) -> None:
-        program = tmp_path / "bin" / "vivado"
-        program.parent.mkdir()
-        program.write_text(FAKE.format(python=sys.executable, body=body))
-        program.chmod(program.stat().st_mode | stat.S_IXUSR)
-        monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-
-    return install
-
-
-def test_run_returns_what_configures_the_board(tmp_path: Path, fake_vivado, monkeypatch) -> None:
-    fake_vivado(MAKE)
-    script = write(tmp_path / "build")
-    monkeypatch.chdir(tmp_path)
-    made = vivado.run(Path("build/project"), Path("build/vivado.log"))
-    assert made.bit.read_text() == made.hwh.read_text() == "new"
-    assert made.bit.parent.resolve() == script.parent / "bitfile"
-    assert (tmp_path / "build/vivado.log").read_text() == "fake vivado\n"
-
-
-def test_run_shows_the_end_of_the_log_when_vivado_fails(tmp_path: Path, fake_vivado) -> None:
-    fake_vivado('print("ERROR: timing is not met"); sys.exit(1)')
-    script = write(tmp_path / "build")
-    with pytest.raises(ToolError, match=r"vivado failed \(exit status 1\)[^$]*timing is not met"):
-        vivado.run(script.parent, tmp_path / "log")
-
-
-def test_run_fails_without_a_bitstream_even_if_vivado_says_it_is_done(
-    tmp_path: Path, fake_vivado
-) -> None:
-    fake_vivado("pass")
-    project = write(tmp_path / "build").parent
-    (project / "bitfile").mkdir()
-    (project / "bitfile/hwgen.bit").write_text("stale")
-    with pytest.raises(ToolError, match=r"vivado failed \(no .*hwgen\.bit, .*hwgen\.hwh\)"):
-        vivado.run(project, tmp_path / "log")
-    assert not (project / "bitfile/hwgen.bit").exists()
-
-
-def test_run_without_vivado_gives_the_command_for_elsewhere(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ToolError) as caught:
-        vivado.run(tmp_path / "project", tmp_path / "log")
-    message = str(caught.value)
-    assert "vivado is not on PATH" in message
-    assert message.endswith(f"in {tmp_path / 'project'}: vivado -mode batch -source build.tcl")
-    assert "\n" not in message
+        vivado.emit(dataflow, board, Files({"a b.sv": b""}))

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,10 +142,11 @@ class Session:
             return self.commands[name](rest)
         return ""
 
-    def text(self, script: Path, cwd: Path) -> str:
+    def text(self, script: Path, cwd: Path, args: Sequence[str]) -> str:
         """Tcl procedures for the commands, and the script."""
         return (
             PRELUDE
+            + f"set argv [list {' '.join(args)}]\n"
             + "".join(
                 f"proc {name} {{args}} {{ call_python {name} {{*}}$args }}\n"
                 for name in self.commands
@@ -155,8 +156,17 @@ class Session:
         )
 
 
-def run(script: Path, cwd: Path, commands: Mapping[str, Command], interpreter: str) -> Outcome:
-    """Run ``script`` as ``vivado -mode batch -source script`` does, started in ``cwd``."""
+def run(
+    script: Path,
+    cwd: Path,
+    commands: Mapping[str, Command],
+    interpreter: str,
+    args: Sequence[str] = (),
+) -> Outcome:
+    """Run ``script`` as ``vivado -mode batch -source script`` does, started in ``cwd``.
+
+    ``args`` are plain words, as after ``-tclargs``.
+    """
     session = Session(commands)
     if interpreter == "tkinter":
         import tkinter
@@ -165,11 +175,11 @@ def run(script: Path, cwd: Path, commands: Mapping[str, Command], interpreter: s
         embedded = tkinter.Tcl()
         embedded.createcommand("call_embedding_python", session.serve)
         try:
-            embedded.eval(EMBEDDED + session.text(script, cwd))
+            embedded.eval(EMBEDDED + session.text(script, cwd, args))
         finally:
             os.chdir(before)  # Tcl's cd is the process's
     else:
-        _run_shell(session, SHELL + session.text(script, cwd))
+        _run_shell(session, SHELL + session.text(script, cwd, args))
     if session.crash is not None:
         raise session.crash
     return Outcome(session.status or 0, session.console["stdout"], session.console["stderr"])

@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.vivado_standins import xdc
 from tests.vivado_standins.blocks import AXI, AXIS, BLOCKS, Block, Interface, Pin, of_verilog
 from tests.vivado_standins.tcl import Command, CommandError
 
+PRIMITIVES = ("BUFG", "MMCME2_ADV")
 PARTS = r"xc7z0\d\d\w+-\d|xc7a\d+t\w+-\d|xczu\d+\w+-\w+-\d-[ei]|xck\d+-\w+-2LV-[ci]"
 
 # by block: the rule of its automation, the rule's options, what tells that a preset was applied,
@@ -102,6 +104,7 @@ class Vivado:
     open: str = ""
     reports: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    constraints: xdc.Constraints = field(default_factory=lambda: xdc.Constraints({}))
 
     def commands(self) -> dict[str, Command]:
         """Tcl name -> implementation."""
@@ -143,10 +146,13 @@ class Vivado:
         given, lists = options(words, ("-norecurse",), ("-fileset",), least=1)
         if given.get("-fileset", "sources_1") not in ("sources_1", "constrs_1", "sim_1"):
             raise CommandError(f"no fileset {given['-fileset']}")
-        kinds = {".sv": "SystemVerilog", ".v": "Verilog", ".mem": "Memory File"}
+        kinds = {".sv": "SystemVerilog", ".v": "Verilog", ".mem": "Memory File", ".xdc": "XDC"}
+        constraints = given.get("-fileset") == "constrs_1"
         for name in [name for words_ in lists for name in tcl_words(words_)]:
             if not Path(name).is_file():
                 raise CommandError(f"file {name} does not exist")
+            if constraints != name.endswith(".xdc"):  # stricter than Vivado
+                raise CommandError(f"{name} is in the wrong fileset")
             self.files[name] = {"FILE_TYPE": kinds.get(Path(name).suffix, "Unknown")}
         self.fresh_order = False
         return tcl_list(list(self.files))
@@ -286,7 +292,7 @@ class Vivado:
             raise CommandError(f"module {name} is defined in {len(homes)} files of the project")
         if not homes[0].endswith(".v"):
             raise CommandError(f"{homes[0]}: a module reference cannot have a SystemVerilog top")
-        instances = re.findall(r"^  (\w+) \w+ \(", texts[homes[0]], re.M)
+        instances = re.findall(r"^  (\w+) (?:#\(|\w+ \()", texts[homes[0]], re.M)
         for inner in instances:
             if inner not in {n for names in defines.values() for n in names}:
                 raise CommandError(f"module {inner} is not in the project")
@@ -473,15 +479,40 @@ class Vivado:
         given, (name,) = options(words, ("-force",), ("-jobs", "-to_step"), count=1)
         if name not in self.runs or not int(given.get("-jobs", "1")):
             raise CommandError(f"no run {name}")
-        if not any(f.endswith(f"/{self.top}.v") for f in self.files) or not self.fresh_order:
+        tops = [f for f in self.files if Path(f).stem == self.top and f.endswith((".v", ".sv"))]
+        if len(tops) != 1 or not self.fresh_order:
             raise CommandError(f"top module {self.top or '(none)'} is not in the project")
-        if self.checkpoint_mode != "None":
+        if self.design and self.checkpoint_mode != "None":
             raise CommandError("stricter than Vivado: memory files need the global synthesis")
+        if not self.design:
+            self.check_modules(Path(tops[0]).read_text())
+            self.check_constraints(Path(tops[0]).read_text())
         if name == "impl_1" and self.runs["synth_1"].progress != "100%":
             raise CommandError("synth_1 is not done")
         self.runs[name].to_step = given.get("-to_step", "")
         self.runs[name].status = "Running"
         return ""
+
+    def check_modules(self, text: str) -> None:
+        """What the modules below a top instantiate is in the project or of the part."""
+        plain = re.compile(r"^`ifdef HWGEN_PROBE$.*?^`endif$", re.M | re.S)
+        files = [Path(f) for f in self.files if f.endswith((".v", ".sv"))]
+        texts = [plain.sub("", f.read_text()) for f in files]
+        homes = {name: t for t in texts for name in re.findall(r"^module (\w+)", t, re.M)}
+        todo = [text]
+        while todo:
+            for name in re.findall(r"^  (\w+) (?:#\(|u_\w+ \()", todo.pop(), re.M):
+                if name in homes:
+                    todo.append(homes.pop(name))
+                elif name not in PRIMITIVES and not any(f"module {name} " in t for t in texts):
+                    raise CommandError(f"module {name} is not in the project")
+
+    def check_constraints(self, text: str) -> None:
+        """Every port of the top has its pin, and the clock its period."""
+        ports = re.findall(r"\b(?:in|out)put\s+wire logic (\w+)", text)
+        files = [Path(f).read_text() for f in self.files if f.endswith(".xdc")]
+        self.constraints = xdc.read(files, ports)
+        xdc.check_pins(self.constraints)
 
     def tcl_wait_on_run(self, words: list[str]) -> str:
         _, (name,) = options(words, count=1)
