@@ -15,6 +15,7 @@ from hwgen.backends import (
     nextpnr,
     openxc7,
     pynq,
+    pynqsim,
     reference,
     rtlsim,
     systemverilog,
@@ -36,7 +37,10 @@ from hwgen.quant import IntArray, QuantGraph, quantise_input
 from hwgen.saved import DATA, describe_build
 from hwgen.search import Foldings
 
-GENERATED = ("rtl", "reference", "driver", "host", "project", "intermediate_models", "finn")
+GENERATED = (
+    *("rtl", "reference", "driver", "host", "project", "pynqsim"),
+    *("intermediate_models", "finn"),
+)
 Example = tuple[IntArray, IntArray]  # frames (N, H, W, C), and what the network returns
 EXAMPLES = 4  # frames that the driver carries to try itself
 
@@ -147,14 +151,17 @@ def generate(flow: Dataflow, board: Board, frames: IntArray) -> Files:
 
 
 def for_board(flow: Dataflow, board: Board, rtl: Files, example: Example) -> Files:
-    """What a board of this family needs around the network: project/, and driver/ if any.
+    """What a board of this family needs around the network: project/, and its host's side.
 
     ``rtl`` is the content of rtl/, ``example`` a few frames and what the network returns for them.
     """
     match board:
         case Zynq7() | ZynqMP():
-            project = vivado.emit(flow, board, sorted(rtl))
-            return project.under("project") | pynq.emit(flow, board, example).under("driver")
+            return (
+                vivado.emit(flow, board, rtl).under("project")
+                | pynq.emit(flow, board, rtl, example).under("driver")
+                | pynqsim.emit(flow).under(pynqsim.FOLDER)
+            )
         case Artix7():
             build_id = systemverilog.build_id(rtl)
             shell = uart.emit(flow, board.uart.baud, vivado.clock_hz(flow, board), build_id)
