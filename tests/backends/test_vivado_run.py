@@ -14,6 +14,7 @@ import pytest
 
 from hwgen import cli
 from hwgen.backends import vivado_reports, vivado_run
+from hwgen.commands import write_report
 from hwgen.errors import ToolError
 from tests.qonnx_models import reactnet
 
@@ -314,8 +315,13 @@ def test_a_build_with_a_bitstream_shows_vivados_figures(
         cli.main()
     assert not stop.value.code, capsys.readouterr().err
     assert (out / "project/bitfile/hwgen.bit").is_file()
-    page = (out / "report/index.html").read_text()
-    assert "worst setup slack 2.0 ns" in page
-    assert "7\u2009321" in page
+    for made_elsewhere in (False, True):
+        if made_elsewhere:  # the script was run by hand, and only its own reports were left
+            for path in (out / "report").glob("post_*.json"):
+                path.unlink()
+            write_report(out, open_it=False)
+        page = (out / "report/index.html").read_text()
+        assert "worst setup slack 2.0 ns" in page
+        assert "7\u2009321" in page
     assert "bitstream" in json.loads((out / "time_per_step.json").read_text())
     assert "  vivado: synth_1\n" in (out / "build.log").read_text()
