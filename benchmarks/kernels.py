@@ -97,6 +97,7 @@ class Bench:
     sources: dict[str, str]
 
     def luts(self) -> Mapping[tuple[str, int, int], float]:
+        """By what was asked for."""
         with tempfile.TemporaryDirectory() as folder:
             rtl = Path(folder)
             for path in (data_folder("templates") / "rtl").glob("*.sv"):
