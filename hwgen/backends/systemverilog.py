@@ -141,6 +141,11 @@ def describe(tensor: Tensor) -> str:
     return f"{h}x{w}x{c} {tensor.dtype}"
 
 
+def plain(text: str) -> str:
+    """``text`` without what could end a comment or string of a generated file."""
+    return re.sub(r"[^\w .:()+-]", "_", text)
+
+
 def bit_range(width: int) -> str:
     """The packed range of a net of ``width`` bits."""
     return f"[{width - 1}:0]"

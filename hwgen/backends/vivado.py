@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from hwgen.backends import axi_shell, openxc7
 from hwgen.backends.mmcm import Mmcm, mmcm
+from hwgen.backends.systemverilog import plain
 from hwgen.board import Artix7, Board, Zynq7, ZynqMP
 from hwgen.dataflow import Dataflow
 from hwgen.files import Files
@@ -15,32 +17,29 @@ _SOURCES = (".sv", ".svh", ".v")
 _PLAIN_NAME = re.compile(r"[\w.-]+(/[\w.-]+)*")
 
 
-def emit(dataflow: Dataflow, board: Zynq7 | ZynqMP, rtl_files: Sequence[str]) -> Files:
-    """Files of project/; ``rtl_files`` are names relative to rtl/.
+def emit(dataflow: Dataflow, board: Zynq7 | ZynqMP, rtl: Files) -> Files:
+    """Files of project/; ``rtl`` is the content of rtl/.
 
     Of those, SystemVerilog, Verilog and .mem files become part of the project.
     """
-    bus_bytes = dataflow.axis_in.bus_bytes
-    last_beat = dataflow.axis_in.beats - 1
+    shell = axi_shell.emit(dataflow, rtl)
     context = {
-        **_network(dataflow, board, rtl_files),
+        **_network(dataflow, board, sorted(rtl)),
         **_processing_system(board),
-        "bus_bytes": bus_bytes,
-        "bus_bits": 8 * bus_bytes,
+        "shell": sorted(shell),
+        "bus_bits": 8 * dataflow.axis_in.bus_bytes,
         "length_bits": board.dma.max_length_bits,
-        "last_beat": last_beat,
-        "beat_bits": max(1, last_beat.bit_length()),
     }
-    names = ("build.tcl", "hwgen_shell.v")
-    return Files({n: render(f"vivado/zynq/{n}.j2", context) for n in names}) | _alone(context)
+    script = Files({"build.tcl": render("vivado/zynq/build.tcl.j2", context)})
+    return script | shell | _alone(context)
 
 
 def emit_artix7(
     dataflow: Dataflow, board: Artix7, rtl_files: Sequence[str], shell_files: Sequence[str]
 ) -> Files:
-    """Files of project/ of a board without a processor, around ``hwgen_uart_top``.
+    """Files of project/ of a board without a processor, for Vivado and for openXC7.
 
-    ``shell_files`` are that top's and the serial shell's, beside the script. Raises
+    ``shell_files`` are ``hwgen_uart_top`` and the serial shell's, beside the script. Raises
     ``UserInputError`` for a clock that the part cannot make.
     """
     made, shell = clock(dataflow, board), board.shell
@@ -61,7 +60,9 @@ def emit_artix7(
         "config_voltage": {"LVCMOS33": "3.3", "LVCMOS25": "2.5"}.get(shell.io_standard),
     }
     names = ("build.tcl", "board_top.sv", "pins.xdc", "timing.xdc")
-    return Files({n: render(f"vivado/artix7/{n}.j2", context) for n in names}) | _alone(context)
+    project = Files({n: render(f"vivado/artix7/{n}.j2", context) for n in names})
+    open_flow = Files({openxc7.SCRIPT: render(f"openxc7/{openxc7.SCRIPT}.j2", context)})
+    return project | open_flow | _alone(context)
 
 
 def clock(dataflow: Dataflow, board: Artix7) -> Mmcm | None:
@@ -135,8 +136,3 @@ def _processing_system(board: Zynq7 | ZynqMP) -> dict[str, object]:
 def _clock_mp(port: str) -> str:
     """The clock pin of a port of zynq_ultra_ps_e: ``saxihp0_fpd_aclk`` of ``S_AXI_HP0_FPD``."""
     return f"{port.lower().replace('_axi_', 'axi')}_aclk"
-
-
-def plain(text: str) -> str:
-    """``text`` without what could end a comment or string of a generated file."""
-    return re.sub(r"[^\w .:()+-]", "_", text)

@@ -7,38 +7,37 @@ Input: floats (N, C, H, W) as the trained network reads them, or its integers (N
 Output: the network's integers, int64, (N, C) for a classifier. shapes.json has the shapes.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from packing import HERE, Design, load_design
+from status import DriverError, IdentityError, Status
 
 BATCH = 256  # frames a transfer, unless asked otherwise
 BUFFER_BYTES = 16 << 20  # contiguous memory is scarce: at most so much in each direction
 TIMEOUT_S = 10.0
-
-
-class DriverError(Exception):
-    """What the user can act on; shown as one line."""
+DMA_CONTROL, DMA_RESET = 0x00, 0x4  # MM2S_DMACR and its bit that resets both channels
+ERRORS = (DriverError, OSError, ValueError, RuntimeError, MemoryError)  # one line each
 
 
 class HwgenOverlay:
-    """The network on the board: the overlay, its DMA, and buffers for a batch of frames."""
+    """The network on the board: the overlay, its DMA, its status registers, and buffers.
+
+    ``status`` tells what the network does at any time.
+    """
 
     def __init__(
         self,
-        bitfile: str | None = None,
+        bitfile: Optional[str] = None,
         *,
         batchsize: int = BATCH,
         timeout_s: float = TIMEOUT_S,
-        design: Design | None = None,
+        design: Optional[Design] = None,
     ) -> None:
         """Configure the board with ``bitfile``; ``batchsize`` frames go in one transfer at most."""
         self.design = design or load_design()
@@ -54,7 +53,7 @@ class HwgenOverlay:
                 f"pynq cannot be imported ({error}); run this on the board, in PYNQ's Python"
             ) from error
         self._pynq = pynq
-        self._buffers: dict[int, tuple[Any, Any]] = {}
+        self._buffers: Dict[int, Tuple[Any, Any]] = {}
         self._configure()
 
     @property
@@ -74,32 +73,45 @@ class HwgenOverlay:
         empty = np.zeros((0,) + self.design.output.shape, np.int64)
         return self.design.results(np.concatenate([empty] + results))
 
-    def throughput_test(self, frames: int = BATCH, repeats: int = 10) -> dict[str, float]:
-        """Time whole transfers of random frames, the fastest of ``repeats``."""
+    def throughput_test(self, frames: int = BATCH, repeats: int = 10) -> Dict[str, Any]:
+        """Time transfers of random frames, and count what the network does meanwhile.
+
+        Seconds are those of the fastest of ``repeats``, and of the transfers alone. Cycles are
+        of that repeat too, added up over its batches. ``bottleneck`` is what would have to be
+        faster: network, input, output, batch (too few frames to fill the network) or processor.
+        """
         stream = self.design.input
         random = np.random.RandomState(0).randint(
             stream.lo, stream.hi + 1, (frames,) + stream.shape, np.int64
         )
         batches = [stream.pack(batch) for batch in self._batches(random)]
-        seconds = []
-        for _ in range(repeats):
-            total = 0.0
-            for packed in batches:
-                self._fill(packed)
-                start = time.perf_counter()
-                self._run(len(packed))
-                total += time.perf_counter() - start
-            seconds.append(total)
-        best = min(seconds)
+        _, alone = self._measure([batches[0][:1]])
+        seconds, counts = min(
+            (self._measure(batches) for _ in range(repeats)), key=lambda found: found[0]
+        )
         return {
             "batchsize": min(self.batchsize, frames),
             "frames": frames,
-            "seconds": best,
-            "frames_per_second": frames / best,
+            "seconds": seconds,
+            "frames_per_second": frames / seconds,
             "expected_frames_per_second": self.design.frames_per_second,
-            "input_megabytes_per_second": frames * stream.frame_bytes / best / 1e6,
-            "output_megabytes_per_second": frames * self.design.output.frame_bytes / best / 1e6,
+            "input_megabytes_per_second": frames * stream.frame_bytes / seconds / 1e6,
+            "output_megabytes_per_second": frames * self.design.output.frame_bytes / seconds / 1e6,
+            **account(counts, alone["busy"], len(batches), self.design.frame_cycles),
         }
+
+    def _measure(self, batches: Sequence[np.ndarray]) -> Tuple[float, Dict[str, int]]:
+        """Seconds of the transfers of all batches, and the counters added up."""
+        seconds = 0.0
+        counts: Dict[str, int] = {}
+        for packed in batches:
+            self._fill(packed)
+            start = time.perf_counter()
+            self._run(len(packed))
+            seconds += time.perf_counter() - start
+            for name, value in self.status.snapshot().items():
+                counts[name] = counts.get(name, 0) + value
+        return seconds, counts
 
     def close(self) -> None:
         """Give the buffers back."""
@@ -108,7 +120,7 @@ class HwgenOverlay:
                 buffer.freebuffer()
         self._buffers = {}
 
-    def __enter__(self) -> HwgenOverlay:
+    def __enter__(self) -> "HwgenOverlay":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -118,7 +130,9 @@ class HwgenOverlay:
         """Load the bitstream; also the only way to bring a stuck network back."""
         self._working = False
         self.overlay = self._pynq.Overlay(str(self.bitfile))
-        self.dma = self.overlay.dma
+        self.dma = self._block("dma")
+        self.status = Status(self._block("network"), self.design)
+        self.status.check(str(self.bitfile))
         if self.dma.buffer_max_size < self.design.max_transfer_bytes:
             raise DriverError(
                 f"the DMA of {self.bitfile} moves {self.dma.buffer_max_size} bytes at most, "
@@ -126,7 +140,17 @@ class HwgenOverlay:
             )
         self._working = True
 
-    def _batches(self, frames: np.ndarray) -> Sequence[np.ndarray]:
+    def _block(self, name: str) -> Any:
+        """A block of the design that the processor can address."""
+        try:
+            return getattr(self.overlay, name)
+        except AttributeError as error:
+            raise IdentityError(
+                f"{self.bitfile} is no bitstream of this driver: it has no block '{name}'; "
+                "give the hwgen.bit and hwgen.hwh of this build"
+            ) from error
+
+    def _batches(self, frames: np.ndarray) -> List[np.ndarray]:
         return [
             frames[start : start + self.batchsize]
             for start in range(0, len(frames), self.batchsize)
@@ -158,7 +182,16 @@ class HwgenOverlay:
         if not self._working:
             self._configure()
         self._working = False  # until the batch is through
+        try:
+            self._exchange(frames)
+        except BaseException:  # Ctrl-C as well
+            self._halt()
+            raise
+        self._working = True
+
+    def _exchange(self, frames: int) -> None:
         sent, received = self._buffers[frames]
+        self.status.clear()
         self.dma.recvchannel.transfer(received)
         self.dma.sendchannel.transfer(sent)
         deadline = time.monotonic() + self.timeout_s
@@ -168,9 +201,15 @@ class HwgenOverlay:
         if count != received.nbytes:
             raise DriverError(
                 f"the network returned {count} bytes for {frames} frames instead of "
-                f"{received.nbytes}; are bitfile and shapes.json of the same build?"
+                f"{received.nbytes}; the next call configures the board again"
             )
-        self._working = True
+
+    def _halt(self) -> None:
+        """Stop the DMA: it must not write to buffers that are given back."""
+        self.dma.write(DMA_CONTROL, DMA_RESET)
+        deadline = time.monotonic() + 1
+        while self.dma.read(DMA_CONTROL) & DMA_RESET and time.monotonic() < deadline:
+            pass
 
     def _wait(self, channel: Any, name: str, frames: int, deadline: float) -> None:
         """PYNQ's own wait has no end, so ask for idleness first."""
@@ -179,8 +218,8 @@ class HwgenOverlay:
                 break
             if time.monotonic() > deadline:
                 raise DriverError(
-                    f"the DMA did not {name} {frames} frames within {self.timeout_s:g} s; "
-                    "the next call configures the board again"
+                    f"the DMA did not {name} {frames} frames within {self.timeout_s:g} s: "
+                    f"{self.status.explain(frames)}; the next call configures the board again"
                 )
         if channel.error:
             raise DriverError(
@@ -191,7 +230,36 @@ class HwgenOverlay:
         channel.wait()
 
 
-def find_bitfile(name: str | None = None) -> Path:
+def account(counts: Dict[str, int], alone: int, batches: int, expected: int) -> Dict[str, Any]:
+    """What the counters of ``batches`` batches say of speed and of who limits it.
+
+    ``alone``: busy cycles of a frame on its own; ``expected``: cycles a frame by the model. Of a
+    batch of n frames the network is busy for those of one frame and n - 1 intervals.
+    """
+    frames, more = counts["frames_out"], counts["frames_out"] - batches
+    interval = (counts["busy"] - batches * alone) / more if more else float(alone)
+    lost = {
+        "input": counts["starved"],
+        "output": counts["stalled"],
+        "batch": batches * max(0, alone - expected),
+        "processor": counts["cycles"] - counts["busy"],
+    }
+    excess = counts["cycles"] - 1.05 * frames * expected
+    worst = max(lost, key=lambda name: lost[name])
+    return {
+        "cycles_per_frame": round(interval, 2),
+        "expected_cycles_per_frame": expected,
+        "latency_cycles": alone,
+        "input_starved_cycles": lost["input"],
+        "output_stalled_cycles": lost["output"],
+        "fill_cycles": lost["batch"],
+        "idle_cycles": lost["processor"],
+        "total_cycles": counts["cycles"],
+        "bottleneck": worst if excess > 0 and lost[worst] > excess / 4 else "network",
+    }
+
+
+def find_bitfile(name: Optional[str] = None) -> Path:
     """The bitstream, which must have its .hwh beside it."""
     usual = [HERE / "hwgen.bit", HERE.parent / "project" / "bitfile" / "hwgen.bit"]
     places = [Path(name)] if name else usual
@@ -226,7 +294,7 @@ def report(error: Exception) -> int:
     return 2
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Optional[Sequence[str]] = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=load_design().name)
     parser.add_argument("--exec_mode", choices=("execute", "throughput_test"), default="execute")
@@ -245,8 +313,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 with open(args.outputfile, "wb") as stream:
                     np.save(stream, results)
                 print(f"{len(results)} results in {args.outputfile}")
-    except (DriverError, OSError, ValueError, RuntimeError, MemoryError) as error:
+    except ERRORS as error:
         return report(error)
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

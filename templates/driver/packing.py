@@ -5,22 +5,19 @@ bytes, little-endian; the elements of a frame (H, W, C) follow one another with 
 running fastest; zeros fill a frame up to whole beats of the bus.
 """
 
-from __future__ import annotations
-
 import json
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
 
 
-@dataclass(frozen=True)
-class Stream:
+class Stream(NamedTuple):
     """One direction: frames of ``shape`` (H, W, C), ``frame_bytes`` bytes each on the bus."""
 
-    shape: tuple[int, int, int]
+    shape: Tuple[int, int, int]
     bits: int
     signed: bool
     element_bytes: int
@@ -64,22 +61,24 @@ class Stream:
         return elements.reshape((len(packed),) + self.shape)
 
 
-@dataclass(frozen=True)
-class Design:
-    """A network as its host sees it."""
+class Design(NamedTuple):
+    """A network as its host sees it; fields as in shapes.json."""
 
     name: str
     input: Stream
     output: Stream
-    input_steps: list  # numpy functions of the floats, and their numbers by channel
-    input_limits: list  # the least and the largest integer
+    input_steps: List[Any]  # numpy functions of the floats, and their numbers by channel
+    input_limits: List[int]  # the least and the largest integer
     input_scale: float
-    output_scale: object  # a number, or one for every channel
-    output_offset: object
+    output_scale: Any  # a number, or one for every channel
+    output_offset: Any
     classes: bool  # a result is the best classes in their order, not the scores of all
     clock_mhz: float
+    frame_cycles: int  # by the cycle model
     frames_per_second: float
     max_transfer_bytes: int
+    build_id: str  # 16 hexadecimal digits, which the bitstream has as well
+    registers: Dict[str, Any]  # the map of the status registers
 
     def quantise(self, images: np.ndarray) -> np.ndarray:
         """Integers (N, H, W, C) of float images (N, C, H, W); integers of that shape pass."""
@@ -118,7 +117,7 @@ class Design:
         return frames.reshape(len(frames), self.output.elements) if flat else frames
 
     @staticmethod
-    def _check_shape(images: np.ndarray, wanted: tuple[int, int, int]) -> None:
+    def _check_shape(images: np.ndarray, wanted: Tuple[int, int, int]) -> None:
         if images.ndim != 4 or images.shape[1:] != wanted:
             text = ", ".join(str(n) for n in wanted)
             raise ValueError(
@@ -127,7 +126,7 @@ class Design:
             )
 
 
-def load_design(path: Path | None = None) -> Design:
+def load_design(path: Optional[Path] = None) -> Design:
     """Read shapes.json."""
     values = json.loads((path or HERE / "shapes.json").read_text())
     for key in ("input", "output"):

@@ -7,23 +7,21 @@ python validate.py --images x.npy --labels y.npy --expected logits.npy
 Exit status 1 if any result differs from what is expected.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import zipfile
-from collections.abc import Sequence
+from typing import Dict, Optional, Sequence
 
 import numpy as np
-from driver import BATCH, DriverError, HwgenOverlay, positive, read_array, report
+from driver import BATCH, ERRORS, DriverError, HwgenOverlay, positive, read_array, report
 from packing import HERE
 
 NAMES = ("images", "labels", "expected")
 
 
-def collect(args: argparse.Namespace) -> dict[str, np.ndarray]:
+def collect(args: argparse.Namespace) -> Dict[str, np.ndarray]:
     """The arrays that the command line names."""
-    found: dict[str, np.ndarray] = {}
+    found: Dict[str, np.ndarray] = {}
     if args.data:
         try:
             with zipfile.ZipFile(args.data):  # np.load would take other files too
@@ -53,7 +51,7 @@ def classes(results: np.ndarray, chosen: bool) -> np.ndarray:
     return flat[:, 0] if chosen else flat.argmax(axis=1)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Optional[Sequence[str]] = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description="validate the network on the board")
     parser.add_argument("--data", help="an .npz with images, labels, expected")
@@ -67,8 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         data = collect(args)
         with HwgenOverlay(args.bitfile, batchsize=args.batchsize) as network:
             results = network.execute(data["images"])
-    except (DriverError, OSError, ValueError, RuntimeError, MemoryError) as error:
+    except ERRORS as error:
         return report(error)
+    except KeyboardInterrupt:
+        return 130
     if "labels" in data:
         chosen = classes(results, network.design.classes)
         right = int((chosen == data["labels"].reshape(-1)).sum())

@@ -18,18 +18,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwgen import fifo
-from hwgen.backends import pynq, rtlsim, systemverilog
+from hwgen.backends import pynq, systemverilog
 from hwgen.board import Zynq7, load_board
 from hwgen.dataflow import Dataflow, build_dataflow
 from hwgen.engine import interpret
 from hwgen.errors import ResourceError
+from hwgen.files import Files
 from hwgen.layers.axis import AxisIn, AxisOut
 from hwgen.quant import IntArray, IntType, Tensor, quantise_input
+from tests.backends.fake_board import FakeBoard
 from tests.networks import random_images, random_reactnet
 
-STANDIN = Path(__file__).parents[1] / "pynq_standin"
+STANDIN = Path(__file__).parents[2] / "templates" / "pynqsim"
 TEMPLATES = Path(__file__).parents[2] / "templates" / "driver"
-OURS = ("driver", "packing", "validate", "pynq")
+OURS = ("driver", "packing", "status", "validate", "pynq")
+RTL = Files({"hwgen_top.sv": b"module hwgen_top;\n"})  # what is behind the build id
 Engine = Callable[[IntArray], IntArray]
 
 
@@ -72,14 +75,17 @@ class Device:
     def __init__(self, folder: Path, dataflow: Dataflow, on: Zynq7) -> None:
         self.folder, self.dataflow = folder, dataflow
         frames = random_images(dataflow.graph, 3)
-        pynq.emit(dataflow, on, (frames, interpreter(dataflow)(frames))).write(folder)
-        for name in ("hwgen.bit", "hwgen.hwh"):
-            (folder / name).write_bytes(b"bits")
+        pynq.emit(dataflow, on, RTL, (frames, interpreter(dataflow)(frames))).write(folder)
+        (folder / "hwgen.bit").write_bytes(b"bits")
+        (folder / "hwgen.hwh").write_text("dma network")
         self.driver = importlib.import_module("driver")
         self.validate = importlib.import_module("validate")
         self.pynq = importlib.import_module("pynq")
         self.pynq.LENGTH_BITS = on.dma.max_length_bits
-        self.pynq.DESIGN = on_the_bus(dataflow, interpreter(dataflow))
+        design = on_the_bus(dataflow, interpreter(dataflow))
+        frame_bytes = dataflow.axis_in.beats * dataflow.axis_in.bus_bytes
+        self.board = FakeBoard(design, systemverilog.build_id(RTL), frame_bytes)
+        self.pynq.BOARD = self.board.load
         assert Path(str(self.driver.__file__)).parent == folder
 
     def save(self, name: str, array: np.ndarray) -> str:
@@ -187,7 +193,7 @@ def test_integers_and_floats_give_the_networks_logits(
             results = network.execute(images)
             assert results.dtype == np.int64
             np.testing.assert_array_equal(results, expected)
-    assert device.pynq.LIVE == []
+    assert device.pynq.LIVE == {}
 
 
 def test_the_receiver_is_ready_before_anything_is_sent(make: Callable[..., Device]) -> None:
@@ -212,7 +218,7 @@ def test_transfers_stay_below_what_the_length_register_holds(make: Callable[...,
 def test_a_frame_that_no_transfer_holds_is_refused_when_it_is_built() -> None:
     small = board(max_length_bits=8)
     with pytest.raises(ResourceError, match=r"a frame of image takes 264 bytes.*at most 255"):
-        pynq.emit(dataflow_of(small, size=(33, 8)), small)
+        pynq.emit(dataflow_of(small, size=(33, 8)), small, RTL)
 
 
 def test_throughput_is_measured_over_all_frames(make: Callable[..., Device]) -> None:
@@ -222,7 +228,8 @@ def test_throughput_is_measured_over_all_frames(make: Callable[..., Device]) -> 
     assert (found["frames"], found["batchsize"]) == (10, 4)
     assert found["frames_per_second"] == pytest.approx(10 / found["seconds"])
     assert found["expected_frames_per_second"] == pytest.approx(device.dataflow.fps, abs=1e-3)
-    sent = [size for name, size in device.pynq.EVENTS if name == "send"]
+    alone, *sent = [size for name, size in device.pynq.EVENTS if name == "send"]
+    assert alone == 32
     assert sum(sent) == 2 * 10 * 32
 
 
@@ -231,11 +238,11 @@ def test_a_silent_network_ends_in_a_clear_error_and_the_next_call_recovers(
 ) -> None:
     device = make()
     frames = random_images(device.dataflow.graph, 3)
-    design, device.pynq.DESIGN = device.pynq.DESIGN, None
+    design, device.board.design = device.board.design, None
     with device.driver.HwgenOverlay(timeout_s=0.05) as network:
         with pytest.raises(device.driver.DriverError, match=r"did not send 3 frames within 0\.05"):
             network.execute(frames)
-        device.pynq.DESIGN = design
+        device.board.design = design
         results = network.execute(frames)
     np.testing.assert_array_equal(results, interpreter(device.dataflow)(frames).reshape(3, -1))
     assert [name for name, _ in device.pynq.EVENTS].count("configure") == 2
@@ -252,11 +259,21 @@ def test_frames_that_are_too_short_or_too_long_are_refused(
     make: Callable[..., Device], spoil: Callable[[bytes], bytes], message: str
 ) -> None:
     device = make()
-    right = device.pynq.DESIGN
-    device.pynq.DESIGN = lambda data: spoil(right(data))
+    right = device.board.design
+    device.board.design = lambda data: spoil(right(data))
     with (
         device.driver.HwgenOverlay() as network,
         pytest.raises(device.driver.DriverError, match=message),
+    ):
+        network.execute(random_images(device.dataflow.graph, 3))
+
+
+def test_a_batch_without_tlast_never_ends(make: Callable[..., Device]) -> None:
+    device = make()
+    device.board.last = False
+    with (
+        device.driver.HwgenOverlay(timeout_s=0.05) as network,
+        pytest.raises(device.driver.DriverError, match="did not receive 3 frames.*network is done"),
     ):
         network.execute(random_images(device.dataflow.graph, 3))
 
@@ -268,25 +285,170 @@ def test_a_bitstream_with_another_dma_is_refused(make: Callable[..., Device]) ->
         device.driver.HwgenOverlay()
 
 
-@pytest.mark.slow
-def test_the_rtl_as_the_design_gives_the_networks_logits(
-    make: Callable[..., Device], tmp_path_factory: pytest.TempPathFactory
+# --- which bitstream it is --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"build_id": 0x0123456789ABCDEF},
+            r"is of build 0123456789abcdef, this driver of build {own} .*; take .* the same build",
+        ),
+        ({"magic": 0xDEADBEEF}, r"no bitstream of hwgen: its register 0 is 0xdeadbeef, not 0x4857"),
+        ({"version": 2}, r"registers of version 2, this driver reads version 1; take bitfile and"),
+    ],
+    ids=["build id", "magic", "version"],
+)
+def test_a_foreign_bitstream_is_refused_in_one_line(
+    make: Callable[..., Device],
+    capsys: pytest.CaptureFixture[str],
+    values: dict[str, int],
+    message: str,
 ) -> None:
     device = make()
-    engine = rtl_simulation(device.dataflow, tmp_path_factory.mktemp("build"))
-    device.pynq.DESIGN = on_the_bus(device.dataflow, engine)
+    device.board.values = values
+    own = f"{systemverilog.build_id(RTL):016x}"
+    for program, arguments in ((device.driver, ["--inputfile"]), (device.validate, ["--images"])):
+        arguments += [str(device.folder / "example_input.npy")]
+        arguments += ["--labels", device.save("l.npy", np.zeros(3))] * (program is device.validate)
+        assert program.main(arguments) == 2
+        one_line(capsys.readouterr().err, rf"hwgen\.bit .*{message.replace('{own}', own)}")
+    assert device.pynq.LIVE == {}
+    assert [name for name, _ in device.pynq.EVENTS] == ["configure", "configure"]
+
+
+@pytest.mark.parametrize("missing", ["network", "dma"])
+def test_a_bitstream_without_our_blocks_is_refused(
+    make: Callable[..., Device], missing: str
+) -> None:
+    device = make()
+    (device.folder / "hwgen.hwh").write_text("dma network".replace(missing, ""))
+    with pytest.raises(device.driver.DriverError, match=rf"has no block '{missing}'; give the"):
+        device.driver.HwgenOverlay()
+
+
+# --- what the counters say --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "counts", "message"),
+    [
+        (0b00000, {}, "nothing has reached the network, so the DMA does not send"),
+        (0b00000, {"frames_in": 3, "frames_out": 3}, "the network is done, so the DMA has not"),
+        (0b01111, {"frames_in": 2, "frames_out": 1}, "a result waits for the DMA to take it"),
+        (0b10101 | 7 << 8, {"frames_in": 2}, "waits for input that the DMA does not send"),
+        (0b10011, {"frames_in": 1}, "the network itself is stuck"),
+    ],
+)
+def test_a_hung_transfer_says_where_by_the_counters(
+    make: Callable[..., Device], state: int, counts: dict[str, int], message: str
+) -> None:
+    device = make()
+    device.board.design = None
+    with device.driver.HwgenOverlay(timeout_s=0.05) as network:
+        device.board.state = state
+
+        def hang(data: bytes, room: int) -> tuple[bytes, bool, bool]:
+            device.board.counts |= {**counts, "starved": 41, "stalled": 5}
+            return b"", False, False
+
+        device.board.exchange = hang  # type: ignore[method-assign]
+        with pytest.raises(device.driver.DriverError) as caught:
+            network.execute(random_images(device.dataflow.graph, 3))
+    text = str(caught.value)
+    assert message in text
+    entered, left = counts.get("frames_in", 0), counts.get("frames_out", 0)
+    assert f"({entered} frames and {state >> 8} beats in, {left} frames out, " in text
+    assert "input starved for 41 cycles, output stalled for 5)" in text
+
+
+EXPECTED = 100  # cycles a frame by the model, in what follows
+
+
+@pytest.mark.parametrize(
+    ("cycles", "busy", "starved", "stalled", "who"),
+    [
+        (10_300, 10_290, 9000, 0, "network"),  # it starves, and is as fast as it can be
+        (15_000, 14_900, 4800, 10, "input"),
+        (15_000, 14_900, 10, 4800, "output"),
+        (15_000, 10_100, 10, 10, "processor"),
+        (15_000, 14_900, 10, 10, "network"),  # slower than its model: nobody else is to blame
+    ],
+)
+def test_the_bottleneck_is_who_lost_the_cycles(
+    make: Callable[..., Device], cycles: int, busy: int, starved: int, stalled: int, who: str
+) -> None:
+    counts = {"frames_in": 100, "frames_out": 100, "cycles": cycles, "busy": busy}
+    counts |= {"starved": starved, "stalled": stalled}
+    found = make().driver.account(counts, alone=300, batches=1, expected=EXPECTED)
+    assert found["bottleneck"] == who
+    assert found["cycles_per_frame"] == round((busy - 300) / 99, 2)
+    assert found["idle_cycles"] == cycles - busy
+
+
+def test_small_batches_are_the_bottleneck_where_the_network_fills_for_each(
+    make: Callable[..., Device],
+) -> None:
+    device = make()
+    expected = device.dataflow.max_cycles
+    device.board.latency, device.board.interval = 9 * expected, expected
+    device.board.idle = 5
+    with device.driver.HwgenOverlay(batchsize=2) as network:
+        found = network.throughput_test(frames=9, repeats=2)
+    assert found["latency_cycles"] == 9 * expected
+    assert found["cycles_per_frame"] == expected
+    assert found["total_cycles"] == 5 * (9 * expected + 5) + 4 * expected
+    assert found["fill_cycles"] == 5 * 8 * expected
+    assert found["idle_cycles"] == 25
+    assert found["bottleneck"] == "batch"
+    with device.driver.HwgenOverlay(batchsize=1000) as network:
+        assert network.throughput_test(frames=1000, repeats=1)["bottleneck"] == "network"
+
+
+# --- interrupted ------------------------------------------------------------------------------
+
+
+def test_ctrl_c_in_a_transfer_stops_the_dma_before_its_buffers_are_given_back(
+    make: Callable[..., Device], capsys: pytest.CaptureFixture[str]
+) -> None:
+    device = make()
     frames = random_images(device.dataflow.graph, 5)
-    with device.driver.HwgenOverlay(batchsize=3, timeout_s=120) as network:
-        results = network.execute(frames)
-    np.testing.assert_array_equal(results, interpreter(device.dataflow)(frames).reshape(5, -1))
+    good = device.board.design
+
+    def interrupted(data: bytes) -> bytes:
+        raise KeyboardInterrupt
+
+    with device.driver.HwgenOverlay(batchsize=2) as network:
+        network.execute(frames[:2])
+        device.board.design = interrupted
+        with pytest.raises(KeyboardInterrupt):
+            network.execute(frames)
+        assert device.pynq.EVENTS[-1] == ("reset", 0)
+        device.board.design = good
+        results = network.execute(frames)  # the same object works again
+        np.testing.assert_array_equal(results, interpreter(device.dataflow)(frames).reshape(5, -1))
+        device.board.design = interrupted
+        with pytest.raises(KeyboardInterrupt):
+            network.execute(frames)
+    assert device.pynq.LIVE == {}
+    assert [name for name, _ in device.pynq.EVENTS].count("configure") == 2
+    assert device.driver.main(["--inputfile", device.save("x.npy", frames)]) == 130
+    assert device.pynq.LIVE == {}
+    assert capsys.readouterr().err == ""
 
 
-def rtl_simulation(dataflow: Dataflow, out: Path) -> Engine:
-    """The generated RTL, compiled by Verilator, as the design on the board."""
-    systemverilog.emit(dataflow).write(out / "rtl")
-    rtlsim.emit(dataflow).write(out / "rtlsim")
-    rtlsim.build(out / "rtl", out / "rtlsim", out / "rtlsim.log")
-    return lambda frames: rtlsim.run(out / "rtlsim", dataflow, frames).output
+def test_the_standin_finds_a_driver_that_frees_what_the_dma_writes(
+    make: Callable[..., Device],
+) -> None:
+    device = make()
+    device.board.design = None
+    network = device.driver.HwgenOverlay(timeout_s=0.01)
+    network._halt = lambda: None
+    with pytest.raises(device.driver.DriverError):
+        network.execute(random_images(device.dataflow.graph, 1))
+    with pytest.raises(AssertionError, match="the DMA still uses this buffer"):
+        network.close()
 
 
 # --- command line -----------------------------------------------------------------------------
@@ -305,7 +467,7 @@ def test_execute_writes_the_results(
     assert capsys.readouterr().out == f"5 results in {out}\n"
     expected = interpreter(device.dataflow)(frames).reshape(5, -1)
     np.testing.assert_array_equal(np.load(out), expected)
-    assert device.pynq.LIVE == []
+    assert device.pynq.LIVE == {}
 
 
 def test_throughput_test_prints_json(
@@ -361,7 +523,7 @@ def script(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_without_bitfile_or_pynq_the_program_says_so(tmp_path: Path) -> None:
     on = board()
-    pynq.emit(dataflow_of(on), on).write(tmp_path / "driver")
+    pynq.emit(dataflow_of(on), on, RTL).write(tmp_path / "driver")
     arguments = ["driver.py", "--inputfile", "example_input.npy"]
     done = script(tmp_path / "driver", *arguments)
     assert done.returncode == 2
@@ -452,15 +614,16 @@ def test_a_network_that_ends_in_argmax_names_the_class_itself(
 
 def test_emission_is_reproducible() -> None:
     on = board()
-    one, two = (pynq.emit(dataflow_of(on), on) for _ in range(2))
+    one, two = (pynq.emit(dataflow_of(on), on, RTL) for _ in range(2))
     assert one.digest() == two.digest()
     assert "example_expected.npy" not in one.content
 
 
 def test_the_driver_needs_numpy_and_pynq_alone() -> None:
-    allowed = set(sys.stdlib_module_names) | {"numpy", "pynq", "packing", "driver"}
-    for name in ("driver.py", "packing.py", "validate.py"):
-        tree = ast.parse((TEMPLATES / name).read_text(), feature_version=(3, 8))
+    allowed = set(sys.stdlib_module_names) | {"numpy", "pynq", "packing", "driver", "status"}
+    allowed -= {"__future__", "dataclasses"}  # PYNQ 2.6 has Python 3.6
+    for name in ("driver.py", "packing.py", "status.py", "validate.py"):
+        tree = ast.parse((TEMPLATES / name).read_text(), feature_version=(3, 6))
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 found = {alias.name.partition(".")[0] for alias in node.names}
@@ -474,7 +637,12 @@ def test_the_driver_needs_numpy_and_pynq_alone() -> None:
 def test_the_notebook_is_valid_and_its_cells_run(
     make: Callable[..., Device], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    device = make()
+    run_notebook(make(), monkeypatch)
+    assert "equal: True" in capsys.readouterr().out
+
+
+def run_notebook(device: Device, monkeypatch: pytest.MonkeyPatch, frames: int = 1000) -> None:
+    """Check the file and run its cells from top to bottom, the speed test with ``frames``."""
     notebook = json.loads((device.folder / "hwgen.ipynb").read_text())
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
     assert set(notebook) == {"cells", "metadata", "nbformat", "nbformat_minor"}
@@ -489,8 +657,7 @@ def test_the_notebook_is_valid_and_its_cells_run(
         else:
             assert set(cell) == common | {"execution_count", "outputs"}
             assert (cell["outputs"], cell["execution_count"]) == ([], None)
-            exec("".join(cell["source"]), names)
-    assert "equal: True" in capsys.readouterr().out
+            exec("".join(cell["source"]).replace("frames=1000", f"frames={frames}"), names)
 
 
 def test_the_readme_states_the_shapes(make: Callable[..., Device]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hwgen.backends import systemverilog, vivado
 from hwgen.board import Zynq7, ZynqMP, load_board
 from hwgen.dataflow import Dataflow, build_dataflow
+from hwgen.files import Files
 from tests.networks import random_reactnet
 from tests.vivado_standins import tcl
 from tests.vivado_standins.vivado import Setup, Vivado
@@ -17,7 +18,7 @@ from tests.vivado_standins.vivado import Setup, Vivado
 TOP = "module hwgen_top (input wire logic aclk);\nendmodule\n"
 RTL = {"hwgen_top.sv": TOP, "mvau.sv": "module mvau;\nendmodule\n", "w0.mem": "0\n"}
 CLOCK_HZ = 100_000_000
-NAMES = (*RTL, "filelist.f")
+FILES = Files({name: text.encode() for name, text in {**RTL, "filelist.f": ""}.items()})
 ZYNQS = ("pynq-z2", "zybo-z7-20", "kv260")  # with and without DDR delays of its own; UltraScale+
 
 
@@ -37,7 +38,7 @@ def example(board: Zynq7 | ZynqMP, **changes: int) -> Dataflow:
 def write(out: Path, board: Zynq7 | ZynqMP | None = None) -> Path:
     """A build folder as far as Vivado needs it; returns the script."""
     board = board or zynq()
-    vivado.emit(example(board), board, NAMES).write(out / "project")
+    vivado.emit(example(board), board, FILES).write(out / "project")
     for name, text in RTL.items():
         (out / "rtl").mkdir(exist_ok=True)
         (out / "rtl" / name).write_text(text)
@@ -284,9 +285,9 @@ def test_every_single_mistake_is_found(tmp_path: Path, name: str) -> None:
         assert outcome.stderr.startswith("ERROR: "), description
         kind = " ".join(description.split()[:2])
         seen[kind] = seen.get(kind, 0) + 1
-    assert seen["without connection"] == 13
-    assert seen["without sink"] == 27
-    assert seen["misspelt pin"] == 13 + 27 + 3
+    assert seen["without connection"] == 14
+    assert seen["without sink"] == 29
+    assert seen["misspelt pin"] == 14 + 29 + 3
     least = {"pynq-z2": (40, 30, 30, 0), "kv260": (40, 30, 20, 4)}[name]
     kinds = ("command", "option", "parameter", "row")
     assert all(seen.get(f"misspelt {k}", 0) >= n for k, n in zip(kinds, least, strict=True)), seen
@@ -311,7 +312,8 @@ def test_every_single_mistake_is_found(tmp_path: Path, name: str) -> None:
         ("network/aresetn", "network/aclk", "different kinds"),
         ("-reference hwgen_shell", "-reference hwgen_top", "cannot have a SystemVerilog top"),
         ("NUM_PORTS 2", "NUM_PORTS 3", "/lines/In2 is not connected"),
-        ("NUM_MI 2", "NUM_MI 3", "/control/M02_ACLK is not connected"),
+        ("NUM_MI 3", "NUM_MI 4", "/control/M03_ACLK is not connected"),
+        ("control/M02_AXI network/s_axi", "control/M02_AXI network/s_axis", "do not fit"),
     ],
 )
 def test_a_wrong_value_is_found(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -330,10 +332,11 @@ def test_a_shell_without_the_network_is_found(tmp_path: Path) -> None:
     outcome, _ = run(script)
     assert "module hwgen_top is not in the project" in outcome.stderr
     shell = script.parent / "hwgen_shell.v"
-    shell.write_text(shell.read_text().replace("s_axis:m_axis", "s_axis"))
+    shell.write_text(shell.read_text().replace("s_axis:m_axis:s_axi", "s_axis:s_axi"))
     (tmp_path / "rtl/hwgen_top.sv").write_text(TOP)
     outcome, _ = run(script)
-    assert "clock of ['m_axis', 's_axis'] is given for ['s_axis'] only" in outcome.stderr
+    message = "clock of ['m_axis', 's_axi', 's_axis'] is given for ['s_axi', 's_axis'] only"
+    assert message in outcome.stderr
 
 
 def test_the_generated_rtl_makes_a_project(tmp_path: Path) -> None:
@@ -341,7 +344,7 @@ def test_the_generated_rtl_makes_a_project(tmp_path: Path) -> None:
     dataflow = example(board)
     rtl = systemverilog.emit(dataflow)
     rtl.write(tmp_path / "rtl")
-    vivado.emit(dataflow, board, list(rtl)).write(tmp_path / "project")
+    vivado.emit(dataflow, board, rtl).write(tmp_path / "project")
     outcome, session = run(tmp_path / "project/build.tcl")
     assert outcome.stderr == ""
     added = {Path(name).name for name in session.files}
@@ -355,7 +358,7 @@ def test_the_generated_rtl_makes_a_project(tmp_path: Path) -> None:
 
 def test_emission_is_reproducible_and_lists_what_belongs_to_the_project() -> None:
     board = zynq()
-    one, two = (vivado.emit(example(board), board, NAMES) for _ in range(2))
+    one, two = (vivado.emit(example(board), board, FILES) for _ in range(2))
     assert one.digest() == two.digest()
     text = one.content["build.tcl"].decode()
     assert "hwgen_top.sv" in text
@@ -367,9 +370,9 @@ def test_a_network_name_cannot_break_out_of_a_comment() -> None:
     board = zynq()
     dataflow = example(board)
     wild = replace(dataflow, graph=replace(dataflow.graph, name="x\nexec rm\n[exit]*/"))
-    files = vivado.emit(wild, board, NAMES).content
+    files = vivado.emit(wild, board, FILES).content
     for name in ("build.tcl", "hwgen_shell.v", "synth_ooc.tcl"):
         assert b"x_exec rm__exit" in files[name].splitlines()[0]
     assert not [name for name, data in files.items() if b"exec rm\n" in data]
     with pytest.raises(AssertionError, match="cannot stand in a Tcl list"):
-        vivado.emit(dataflow, board, ["a b.sv"])
+        vivado.emit(dataflow, board, Files({"a b.sv": b""}))

@@ -24,7 +24,7 @@ CXX = ("g++", "-std=c++17", "-O1", "-w")
 VERILATE = (  # registers without reset start at random values
     *("--cc", "-Wno-fatal", "-Wno-lint", "--assert", "-O3", "--threads", "1"),
     *("--x-assign", "unique", "--x-initial", "unique", "--output-split", "0"),
-    *("--top-module", "bench_top", "--Mdir", "obj"),
+    *("--Mdir", "obj", "--top-module"),
 )
 
 
@@ -89,6 +89,30 @@ def build(duts: Sequence[Dut], cache: Path, rtl: Path, structural: bool = False)
                 if not (home / name).exists() or (home / name).read_bytes() != content:
                     (home / name).write_bytes(content)
     return home
+
+
+def program(top: str, sources: Mapping[str, str], main: Path, cache: Path) -> Path:
+    """A program of module ``top``, simulated by ``main``, which includes V<top>.h.
+
+    ``sources`` are texts by file name, of Verilog and of what ``main`` includes.
+    """
+    runtime = _runtime(cache)
+    files = {**sources, "main.cpp": main.read_text()}
+    digest = hashlib.sha256(f"{top}{runtime.name}{sorted(files.items())}".encode())
+    digest.update(Path(__file__).read_bytes())
+    home = cache / f"{top}_{digest.hexdigest()[:16]}"
+    with (cache / f"{home.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "program").exists():
+            shutil.rmtree(home, ignore_errors=True)
+            home.mkdir()
+            for name, text in files.items():
+                (home / name).write_text(text)
+            design = [name for name in sorted(sources) if name.endswith((".sv", ".v"))]
+            _tool([VERILATOR, *VERILATE, top, *design], home)
+            objects = [o for o in sorted(runtime.glob("*.o")) if o.stem != "bench"]
+            _link([home / "main.cpp"], objects, home, runtime, home / "program")
+    return home / "program"
 
 
 def out_widths(dut: Dut) -> tuple[int, ...]:
@@ -202,13 +226,19 @@ def _compile(top: str, table: str, sources: Mapping[str, str], home: Path, runti
     for name, text in sources.items():
         (work / f"{name}.sv").write_text(text)
     files = [f"{name}.sv" for name in sorted(sources)]
-    _tool([VERILATOR, *VERILATE, *files, "bench_top.sv"], work)
+    _tool([VERILATOR, *VERILATE, "bench_top", *files, "bench_top.sv"], work)
+    _link([work / "table.cpp"], sorted(runtime.glob("*.o")), work, runtime, home / "bench")
+    shutil.rmtree(work)
+
+
+def _link(
+    own: Sequence[Path], objects: Sequence[Path], work: Path, runtime: Path, made: Path
+) -> None:
+    """Compile ``own`` and the Verilated model in ``work``/obj as one unit; ``made`` is whole."""
     units = sorted((work / "obj").glob("*.cpp"))
-    every = "".join(f'#include "{path}"\n' for path in (*units, work / "table.cpp"))
+    every = "".join(f'#include "{path}"\n' for path in (*units, *own))
     (work / "all.cpp").write_text(every)
     include = Path((runtime / "done").read_text())
-    folders = [f"-I{folder}" for folder in (include, include / "vltstd", HERE, "obj")]
-    objects = sorted(runtime.glob("*.o"))
-    _tool([*CXX, *folders, "all.cpp", *objects, "-o", "bench", "-pthread"], work)
-    (work / "bench").rename(home / "bench")
-    shutil.rmtree(work)
+    folders = [f"-I{folder}" for folder in (include, include / "vltstd", HERE, "obj", ".")]
+    _tool([*CXX, *folders, "all.cpp", *objects, "-o", "linked", "-pthread"], work)
+    (work / "linked").rename(made)

@@ -356,8 +356,18 @@ BLOCKS = {
 }
 
 
+# What every AXI4-Lite slave has, and the direction of each signal: True is out of the slave.
+_LITE = {
+    **dict.fromkeys(("AWADDR", "AWVALID", "WDATA", "WSTRB", "WVALID", "BREADY"), False),
+    **dict.fromkeys(("ARADDR", "ARVALID", "RREADY"), False),
+    **dict.fromkeys(("AWREADY", "WREADY", "BRESP", "BVALID"), True),
+    **dict.fromkeys(("ARREADY", "RDATA", "RRESP", "RVALID"), True),
+}
+_STREAM = {"TDATA": True, "TKEEP": True, "TLAST": True, "TVALID": True, "TREADY": False}
+
+
 def of_verilog(text: str, module: str) -> Block:
-    """The block of a module reference: AXI streams as the X_INTERFACE_INFO attributes name them."""
+    """The block of a module reference: interfaces as the X_INTERFACE_INFO attributes name them."""
     header = re.search(rf"\bmodule\s+{module}\s*\((.*?)\)\s*;", text, re.S)
     if header is None:
         raise CommandError(f"no module {module} with ports in its header")
@@ -367,25 +377,38 @@ def of_verilog(text: str, module: str) -> Block:
         r"(input|output)\s+wire\s+(?:\[(\d+):0\]\s*)?(\w+)",
         header[1],
     )
-    pins, interfaces, widths = {}, {}, {}
-    clock = ""
-    associated: list[str] = []
-    for group, kind, name, role, parameters, direction, high, port in ports:
-        out = direction == "output"
-        if group == "signal":
-            pins[port] = Pin(out, {"clock": "clk", "reset": "rst"}[kind], not out)
-            busses = re.search(r"ASSOCIATED_BUSIF ([\w:]+)", parameters)
-            if busses:
-                clock, associated = port, busses[1].split(":")
-        elif role == "TDATA":
-            widths[name] = int(high) + 1
-            interfaces[name] = out
-        expected = {"TREADY": not interfaces.get(name, out)}.get(role, interfaces.get(name, out))
-        if group == "interface" and out != expected:
-            raise CommandError(f"port {port} has the wrong direction for {role}")
     if len(ports) != len(re.findall(r"\b(?:input|output)\b", header[1])):
         raise CommandError(f"module {module} has ports without X_INTERFACE_INFO")
-    if sorted(associated) != sorted(interfaces):
-        raise CommandError(f"clock of {sorted(interfaces)} is given for {sorted(associated)} only")
-    faces = {n: Interface(m, AXIS, clock=clock, width=widths[n]) for n, m in interfaces.items()}
-    return Block({}, {}, lambda _: Shape(pins, faces))
+    pins = {}
+    clock = ""
+    associated: list[str] = []
+    signals: dict[tuple[str, str], dict[str, tuple[bool, int]]] = {}
+    lite: dict[str, int] = {}  # address bits by interface
+    for group, kind, name, role, parameters, direction, high, port in ports:
+        out = direction == "output"
+        if group == "interface":
+            roles = signals.setdefault((name, kind), {})
+            roles[role] = (out, int(high or 0) + 1)
+            bits = re.search(r"PROTOCOL AXI4LITE, DATA_WIDTH 32, ADDR_WIDTH (\d+)", parameters)
+            if bits:
+                lite[name] = int(bits[1])
+            continue
+        pins[port] = Pin(out, {"clock": "clk", "reset": "rst"}[kind], not out)
+        busses = re.search(r"ASSOCIATED_BUSIF ([\w:]+)", parameters)
+        if busses:
+            clock, associated = port, busses[1].split(":")
+    names = sorted(name for name, _ in signals)
+    if sorted(associated) != names:
+        raise CommandError(f"clock of {names} is given for {sorted(associated)} only")
+    faces = {}
+    for (name, kind), roles in signals.items():
+        wanted = {"axis": _STREAM, "aximm": _LITE}[kind]
+        master = kind == "axis" and roles.get("TDATA", (False, 0))[0]
+        if {role: out == (master or kind == "aximm") for role, (out, _) in roles.items()} != wanted:
+            raise CommandError(f"signals of {name} are missing or have a wrong direction")
+        if kind == "aximm" and lite.get(name) != roles["AWADDR"][1]:
+            raise CommandError(f"{name} does not say that it is AXI4-Lite with its address bits")
+        width = roles["TDATA" if kind == "axis" else "WDATA"][1]
+        faces[name] = Interface(master, {"axis": AXIS, "aximm": AXI}[kind], True, clock, width)
+    segments = {name: "reg0" for name, kind in signals if kind == "aximm"}
+    return Block({}, {}, lambda _: Shape(pins, faces), segments=segments)

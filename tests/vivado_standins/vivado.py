@@ -292,7 +292,7 @@ class Vivado:
             raise CommandError(f"module {name} is defined in {len(homes)} files of the project")
         if not homes[0].endswith(".v"):
             raise CommandError(f"{homes[0]}: a module reference cannot have a SystemVerilog top")
-        instances = re.findall(r"^  (\w+) \w+ \(", texts[homes[0]], re.M)
+        instances = re.findall(r"^  (\w+) (?:#\(|\w+ \()", texts[homes[0]], re.M)
         for inner in instances:
             if inner not in {n for names in defines.values() for n in names}:
                 raise CommandError(f"module {inner} is not in the project")

@@ -1,18 +1,21 @@
 """hwgen_shell.v, between the DMA and the network: simulated with a stand-in of the network."""
 
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from hwgen.backends import systemverilog, vivado
+from hwgen.backends import axi_shell, systemverilog
 from hwgen.board import load_board
+from hwgen.files import Files
 from tests.backends.test_vivado import example
 from tests.rtl.bench import ROUGH, STEADY, VERILATOR, Bench, Dut, Result, Traffic
 
 BITS = 32  # of the bus here
+SHELL = Path(__file__).parents[2] / "templates" / "shell"
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,11 @@ module adapter_{name} (
       .s_axis_tdata(s_data_i[31:0]), .s_axis_tkeep(4'hf), .s_axis_tlast(s_data_i[32]),
       .s_axis_tvalid(s_valid_i), .s_axis_tready(s_ready_o),
       .m_axis_tdata(m_data_o[31:0]), .m_axis_tkeep(m_data_o[36:33]), .m_axis_tlast(m_data_o[32]),
-      .m_axis_tvalid(m_valid_o), .m_axis_tready(m_ready_i)
+      .m_axis_tvalid(m_valid_o), .m_axis_tready(m_ready_i),
+      .s_axi_awaddr(12'd0), .s_axi_awvalid(1'b0), .s_axi_awready(), .s_axi_wdata(32'd0),
+      .s_axi_wstrb(4'd0), .s_axi_wvalid(1'b0), .s_axi_wready(), .s_axi_bresp(), .s_axi_bvalid(),
+      .s_axi_bready(1'b0), .s_axi_araddr(12'd0), .s_axi_arvalid(1'b0), .s_axi_arready(),
+      .s_axi_rdata(), .s_axi_rresp(), .s_axi_rvalid(), .s_axi_rready(1'b0)
   );
 endmodule
 """
@@ -78,12 +85,14 @@ def shell(beats_in: int) -> str:
     board = board.model_copy(update={"bus_bytes": 4})
     dataflow = example(board, size=(4, beats_in))
     assert dataflow.axis_in.beats == beats_in
-    return vivado.emit(dataflow, board, []).content["hwgen_shell.v"].decode()
+    return axi_shell.emit(dataflow, Files({})).content["hwgen_shell.v"].decode()
 
 
 @pytest.fixture(scope="module")
 def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     folder = tmp_path_factory.mktemp("shell")
+    for name in axi_shell.KERNELS:
+        shutil.copy(SHELL / name, folder)
     for network in NETWORKS:
         text = shell(network.beats_in)
         for name in ("hwgen_shell", "hwgen_top"):
@@ -143,13 +152,15 @@ def test_the_last_beat_of_a_frame_waits_for_the_frame_to_enter(bench: Bench) -> 
 def test_the_shell_is_verilog_2001_and_fits_the_generated_top(tmp_path: Path) -> None:
     board = load_board("pynq-z2")
     dataflow = example(board)
-    systemverilog.emit(dataflow).write(tmp_path)
-    vivado.emit(dataflow, board, []).write(tmp_path)
+    rtl = systemverilog.emit(dataflow)
+    rtl.write(tmp_path)
+    axi_shell.emit(dataflow, rtl).write(tmp_path)
     command = [VERILATOR, "--lint-only", "-Wall", "--language", "1364-2001"]
     command += ["+1800-2017ext+sv", "--top-module", "hwgen_shell"]
-    command += ["-F", "filelist.f", "hwgen_shell.v"]
+    command += ["-F", "filelist.f", *axi_shell.KERNELS, "hwgen_shell.v"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     found = [line for line in done.stderr.splitlines() if line.startswith("%")]
-    ours = [line for line in found if "hwgen_shell.v" in line and "'m_axis_tkeep'" not in line]
+    own = ("hwgen_shell.v", *axi_shell.KERNELS)
+    ours = [x for x in found if any(name in x for name in own) and "'m_axis_tkeep'" not in x]
     assert ours == []  # the network's own TKEEP stays open
     assert not any(line.startswith("%Error") and "Exiting" not in line for line in found)
