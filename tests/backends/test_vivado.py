@@ -85,8 +85,8 @@ def test_one_command_makes_bitstream_and_reports(
     assert (script.parent / "bitfile/hwgen.bit").read_bytes() == b"bits"
     assert "EDKSYSTEM" in (script.parent / "bitfile/hwgen.hwh").read_text()
     report = tmp_path / "build" / "report"
-    assert (report / "post_synth_resources.rpt").read_text() == "synth_1\n"
-    assert (report / "post_route_timing.rpt").read_text() == "impl_1\n"
+    assert (report / "post_synth_resources.rpt").read_text().startswith("synth_1\n")
+    assert (report / "post_route_timing.rpt").read_text().startswith("impl_1\n")
     assert f"fabric clock {CLOCK_HZ} Hz" in outcome.stdout
     assert session.part == board.part
     assert session.warnings == []
