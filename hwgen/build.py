@@ -13,6 +13,7 @@ from hwgen.backends import (
     ecp5,
     finn,
     nextpnr,
+    openxc7,
     pynq,
     pynqsim,
     reference,
@@ -185,9 +186,13 @@ def make_bitstream(folder: Path, flow: Dataflow, board: Board, journal: Journal)
     Returns what is to be part of the finished build.
     """
     match board:
-        case Zynq7() | ZynqMP() | Artix7():
-            hwh = not isinstance(board, Artix7)
-            vivado_run.bitstream(folder, flow.clock_mhz, hwh=hwh, say=journal.detail)
+        case Zynq7() | ZynqMP():
+            vivado_run.bitstream(folder, flow.clock_mhz, say=journal.detail)
+        case Artix7():
+            if openxc7.installed() and not vivado_run.installed():
+                openxc7.bitstream(folder, board.part, flow.clock_mhz, journal.detail)
+            else:
+                vivado_run.bitstream(folder, flow.clock_mhz, hwh=False, say=journal.detail)
         case Ecp5():
             return _ecp5_bitstream(folder, flow, board, journal)
     return Files()

@@ -140,9 +140,7 @@ class Router:
         there is ``room`` for.
         """
         find_tool(TOOL)
-        pool = self._pool()
-        text = (self.rtl / f"{TOP}.sv").read_text()
-        design = self._assemble(pool, TOP, text, self._kernels(dataflow))
+        pool, design = self._pool(), self.netlists(dataflow)
         around = {**pool.library.sources, **board.sources}
         around.pop(TOP, None)  # a black box in what stands around it
         job = replace(pool.library, sources=around).job(board.top)
@@ -155,6 +153,11 @@ class Router:
         clocks = {name: float(row["achieved"]) for name, row in found["fmax"].items()}
         timing = self._timing(top, design, found, out_of_context=False)
         return Routed(timing, clocks, found["config"].encode())
+
+    def netlists(self, dataflow: Dataflow) -> dict[str, Netlist]:
+        """The mapped modules of a build by name: ``hwgen_top``, and the units within it."""
+        text = (self.rtl / f"{TOP}.sv").read_text()
+        return self._assemble(self._pool(), TOP, text, self._kernels(dataflow))
 
     def _kernels(self, dataflow: Dataflow) -> dict[str, RtlInstance]:
         """All kernels and FIFOs by their names in ``hwgen_top``."""
