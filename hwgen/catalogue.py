@@ -84,7 +84,7 @@ def begin(name: str, like: str, out: Path | None) -> Path:
     path = out or Path(f"{name}.yaml")
     if path.exists():
         raise UserInputError(f"{path} exists; remove it, or write elsewhere with --out")
-    text = _file_of(like).read_text()
+    text = file_of(like).read_text()
     body = re.sub(r"\A(#.*\n)+", "", text)
     for key, value in (("name", name), ("title", f"My board, after {source.title}")):
         body = re.sub(rf"(?m)^{key}: .*$", f"{key}: {value}", body, count=1)
@@ -98,6 +98,7 @@ def begin(name: str, like: str, out: Path | None) -> Path:
     return path
 
 
-def _file_of(name: str) -> Path:
+def file_of(name: str) -> Path:
+    """The file of a board by name, or the path itself."""
     shipped = data_folder("boards") / f"{name.lower()}.yaml"
     return Path(name) if name.endswith((".yaml", ".yml")) else shipped

@@ -87,6 +87,13 @@ def test_a_new_board_is_a_commented_copy_that_loads(run: Run, tmp_path: Path, li
     assert "Sources" not in path.read_text()  # they spoke of the other board
 
 
+def test_a_board_of_ones_own_is_shown_by_its_path(run: Run, tmp_path: Path) -> None:
+    assert run("new", "mine", "--out", tmp_path / "mine.yaml")[0] == 0
+    code, _, text = run("show", tmp_path / "mine.yaml")
+    assert code == 0
+    assert "name: mine" in text
+
+
 def test_a_new_board_lies_here_and_can_be_a_copy_of_ones_own(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
