@@ -25,6 +25,7 @@ from hwgen.backends import (
     vivado_run,
     yosys,
 )
+from hwgen.backends.ecp5_part import LFE5U_85F, Part
 from hwgen.board import Artix7, Board, Ecp5, Zynq7, ZynqMP
 from hwgen.config import BuildConfig
 from hwgen.data import VerificationData, load_data
@@ -285,7 +286,7 @@ def _router(folder: Path, flow: Dataflow, board: Board, journal: Journal) -> nex
         folder / "rtl",
         flow.clock_mhz,
         nextpnr.Caches(yosys_cache(), yosys_cache().with_name("nextpnr")),
-        part=nextpnr.Part.of(board.part) if isinstance(board, Ecp5) else nextpnr.LFE5U_85F,
+        part=Part.of(board.part) if isinstance(board, Ecp5) else LFE5U_85F,
         progress=progress,
         say=journal.detail,
     )
