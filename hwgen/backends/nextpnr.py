@@ -10,7 +10,6 @@ leaves the configuration of the device too (``ecp5``).
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hwgen import schema
+from hwgen.backends.ecp5_part import LFE5U_85F, Part
 from hwgen.backends.ecp5_report import read_report
 from hwgen.backends.systemverilog import TOP, identifiers
 from hwgen.backends.yosys import fifo_instance, occupied
@@ -27,7 +27,7 @@ from hwgen.backends.yosys_pool import Flow, Job, Library, Pool, Progress
 from hwgen.board import Capacity
 from hwgen.content_cache import ContentCache
 from hwgen.dataflow import Dataflow
-from hwgen.errors import ResourceError, ToolError, UserInputError
+from hwgen.errors import ResourceError, ToolError
 from hwgen.files import require_writable, sha256, write_bytes
 from hwgen.layers.base import Resources, RtlInstance
 from hwgen.resources import data_folder
@@ -41,49 +41,6 @@ Say = Callable[[str], None]
 _SEED = 1
 _NO_ROOM = ("no BELs remaining", "Unable to find legal placement", "failed to place")
 _NO_ROUTE = ("Failed to route", "Routing design failed", "unroutable")
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """An ECP5, as nextpnr's options name it; ``pins``: user I/O of the package."""
-
-    name: str
-    option: str
-    package: str
-    speed_grade: int
-    pins: int
-
-    @classmethod
-    def of(cls, name: str) -> Part:
-        """The part of a full name, as LFE5U-85F-6BG381C; ``UserInputError`` where it is none."""
-        found = _PART.fullmatch(name)
-        if found is None or (found["size"], found["balls"]) not in _PINS:
-            raise UserInputError(
-                f"part {name} is no ECP5 that nextpnr knows; a name has the form "
-                "LFE5U-85F-6BG381C: 12F, 25F, 45F or 85F, speed grade 6 to 8, MG285, BG256, "
-                "BG381, BG554 or BG756"
-            )
-        series = {"LFE5U": "", "LFE5UM": "um-", "LFE5UM5G": "um5g-"}[found["series"]]
-        return cls(
-            f"{found['series']}-{found['size']}F",
-            f"--{series}{found['size']}k",
-            {"MG": "CSFBGA", "BG": "CABGA"}[found["package"]] + found["balls"],
-            int(found["grade"]),
-            _PINS[found["size"], found["balls"]],
-        )
-
-
-_PART = re.compile(
-    r"(?P<series>LFE5U|LFE5UM|LFE5UM5G)-(?P<size>12|25|45|85)F-(?P<grade>[678])"
-    r"(?P<package>MG|BG)(?P<balls>\d{3})[CI]?"
-)
-_PINS = {  # user I/O by logic density and balls (Lattice FPGA-DS-02012)
-    **{("12", "256"): 197, ("25", "256"): 197, ("45", "256"): 197},
-    **{("12", "285"): 118, ("25", "285"): 118, ("45", "285"): 118, ("85", "285"): 118},
-    **{("12", "381"): 197, ("25", "381"): 197, ("45", "381"): 203, ("85", "381"): 205},
-    **{("45", "554"): 245, ("85", "554"): 259, ("85", "756"): 365},
-}
-LFE5U_85F = Part.of("LFE5U-85F-6BG381C")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +97,7 @@ class Router:
         there is ``room`` for.
         """
         find_tool(TOOL)
-        pool = self._pool()
-        text = (self.rtl / f"{TOP}.sv").read_text()
-        design = self._assemble(pool, TOP, text, self._kernels(dataflow))
+        pool, design = self._pool(), self.netlists(dataflow)
         around = {**pool.library.sources, **board.sources}
         around.pop(TOP, None)  # a black box in what stands around it
         job = replace(pool.library, sources=around).job(board.top)
@@ -155,6 +110,11 @@ class Router:
         clocks = {name: float(row["achieved"]) for name, row in found["fmax"].items()}
         timing = self._timing(top, design, found, out_of_context=False)
         return Routed(timing, clocks, found["config"].encode())
+
+    def netlists(self, dataflow: Dataflow) -> dict[str, Netlist]:
+        """The mapped modules of a build by name: ``hwgen_top``, and the units within it."""
+        text = (self.rtl / f"{TOP}.sv").read_text()
+        return self._assemble(self._pool(), TOP, text, self._kernels(dataflow))
 
     def _kernels(self, dataflow: Dataflow) -> dict[str, RtlInstance]:
         """All kernels and FIFOs by their names in ``hwgen_top``."""
@@ -239,6 +199,7 @@ class Router:
     def _timing(
         self, top: str, design: Mapping[str, Netlist], found: Any, *, out_of_context: bool
     ) -> schema.Ecp5Timing:
+        within = TOP if TOP in design else top
         return read_report(
             found,
             device=self.part.name,
@@ -248,7 +209,7 @@ class Router:
             clock_mhz=self.clock_mhz,
             LUT4=_cells(design, top).get("LUT4", 0),
             tool=_tool(),
-            instances=tuple(n for n, c in design[top]["cells"].items() if c["type"] in design),
+            instances=tuple(n for n, c in design[within]["cells"].items() if c["type"] in design),
         )
 
     def _run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from hwgen.backends import axi_shell
+from hwgen.backends import axi_shell, openxc7
 from hwgen.backends.mmcm import Mmcm, mmcm
 from hwgen.backends.systemverilog import plain
 from hwgen.board import Artix7, Board, Zynq7, ZynqMP
@@ -37,9 +37,9 @@ def emit(dataflow: Dataflow, board: Zynq7 | ZynqMP, rtl: Files) -> Files:
 def emit_artix7(
     dataflow: Dataflow, board: Artix7, rtl_files: Sequence[str], shell_files: Sequence[str]
 ) -> Files:
-    """Files of project/ of a board without a processor, around ``hwgen_uart_top``.
+    """Files of project/ of a board without a processor, for Vivado and for openXC7.
 
-    ``shell_files`` are that top's and the serial shell's, beside the script. Raises
+    ``shell_files`` are ``hwgen_uart_top`` and the serial shell's, beside the script. Raises
     ``UserInputError`` for a clock that the part cannot make.
     """
     made, shell = clock(dataflow, board), board.shell
@@ -60,7 +60,9 @@ def emit_artix7(
         "config_voltage": {"LVCMOS33": "3.3", "LVCMOS25": "2.5"}.get(shell.io_standard),
     }
     names = ("build.tcl", "board_top.sv", "pins.xdc", "timing.xdc")
-    return Files({n: render(f"vivado/artix7/{n}.j2", context) for n in names}) | _alone(context)
+    project = Files({n: render(f"vivado/artix7/{n}.j2", context) for n in names})
+    open_flow = Files({openxc7.SCRIPT: render(f"openxc7/{openxc7.SCRIPT}.j2", context)})
+    return project | open_flow | _alone(context)
 
 
 def clock(dataflow: Dataflow, board: Artix7) -> Mmcm | None:

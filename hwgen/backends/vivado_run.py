@@ -28,6 +28,15 @@ class Bitfile:
     hwh: Path | None
 
 
+def installed() -> bool:
+    """Whether Vivado is on PATH."""
+    try:
+        find_tool(COMMAND[0])
+    except ToolError:
+        return False
+    return True
+
+
 def bitstream(
     folder: Path, clock_mhz: float, *, hwh: bool = True, say: Callable[[str], None]
 ) -> Bitfile:

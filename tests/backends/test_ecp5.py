@@ -12,8 +12,9 @@ import pytest
 from hwgen import build as pipeline
 from hwgen import schema
 from hwgen.backends import ecp5, nextpnr, systemverilog, uart
-from hwgen.backends.nextpnr import Caches, Part, Routed, Router
-from hwgen.backends.yosys import occupied
+from hwgen.backends.ecp5_part import LFE5U_85F, Part
+from hwgen.backends.nextpnr import Caches, Routed, Router
+from hwgen.backends.yosys import Usage, occupied
 from hwgen.board import Capacity, Ecp5, load_board
 from hwgen.dataflow import Dataflow, build_dataflow
 from hwgen.errors import ResourceError, ToolError, UserInputError
@@ -240,11 +241,20 @@ def test_all_that_is_short_is_said_at_once() -> None:
     need = occupied({"LUT4": 90, "CCU2C": 4, "TRELLIS_DPR16X4": 1, "PDPW16KD": 3, "MULT9X9D": 4})
     assert need == Resources(lut=90 + 8 + 6, bram36=1.5, dsp=2)
     enough = Capacity(LUT=104, FF=1, BRAM36=2, DSP=2)
-    nextpnr._require_room(need, enough, nextpnr.LFE5U_85F)
+    nextpnr._require_room(need, enough, LFE5U_85F)
     for key, less, says in (("LUT", 103, "LUT 104 of 103"), ("BRAM36", 1, "BRAM36 1.5 of 1")):
         small = enough.model_copy(update={key: less})
         with pytest.raises(ResourceError, match=rf"LFE5U-85F: {says}; .*--fps"):
-            nextpnr._require_room(need, small, nextpnr.LFE5U_85F)
+            nextpnr._require_room(need, small, LFE5U_85F)
+
+
+def test_a_cell_of_unknown_cost_is_an_error() -> None:
+    """So nothing that a part has few of is left out of a count."""
+    cells = {"a": {"type": "LUT4"}, "b": {"type": "LUT4"}, "c": {"type": "ALU54B"}}
+    with pytest.raises(ValueError, match="ALU54B.*cost is not known"):
+        Usage.of_netlist({"cells": cells})
+    del cells["c"]
+    assert Usage.of_netlist({"cells": cells}).resources == Resources(lut=2)
 
 
 @pytest.mark.slow
@@ -277,7 +287,7 @@ def test_a_board_gets_the_same_bitstream_twice(tmp_path: Path) -> None:
     assert made[0] == made[1]
     bit, svf, record = made[0]
     assert bit[:2] == b"\xff\x00"  # the comments that a .bit begins with
-    assert b"LFE5U-25F" in svf
+    assert b"TDO  (41111043)" in svf  # the IDCODE of an LFE5U-25F
     assert record.clock_mhz == 50
     assert min(record.clocks.values()) >= 50
     assert record.timing.utilisation["TRELLIS_IO"].used == 3

@@ -67,6 +67,15 @@ def test_finn_accepts_the_configuration(made: Built) -> None:
     assert order == sorted(order)
 
 
+@pytest.mark.parametrize("board", ["zybo-z7-20", "arty-a7-100t", "ulx3s-85f"])
+def test_a_board_that_finn_does_not_know_is_refused_before_any_work(
+    tmp_path: Path, board: str
+) -> None:
+    with pytest.raises(UserInputError, match=f"FINN builds nothing for {board}: .*--engine rtl"):
+        built_by_finn(binary_cnn(), tmp_path, board=board)
+    assert not (tmp_path / "b").exists()
+
+
 def test_a_bitstream_and_synthesis_are_asked_of_finn() -> None:
     from hwgen.board import load_board
 

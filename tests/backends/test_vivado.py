@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hwgen.backends import systemverilog, vivado
-from hwgen.board import Zynq7, ZynqMP, load_board
+from hwgen.board import Zynq7, ZynqMP, board_names, load_board
 from hwgen.dataflow import Dataflow, build_dataflow
 from hwgen.files import Files
 from tests.networks import random_reactnet
@@ -19,7 +19,13 @@ TOP = "module hwgen_top (input wire logic aclk);\nendmodule\n"
 RTL = {"hwgen_top.sv": TOP, "mvau.sv": "module mvau;\nendmodule\n", "w0.mem": "0\n"}
 CLOCK_HZ = 100_000_000
 FILES = Files({name: text.encode() for name, text in {**RTL, "filelist.f": ""}.items()})
-ZYNQS = ("pynq-z2", "zybo-z7-20", "kv260")  # with and without DDR delays of its own; UltraScale+
+# the branches that only other boards and installations take: another control port, board files
+OTHERS = {
+    "pynq-z2": ("control_port M_AXI_GP0", "control_port M_AXI_GP1", "tul.com.tw:pynq-z2:part0:1.0"),
+    "kv260": ("", "", "xilinx.com:kv260_som:part0:1.4"),
+}
+VERSIONS = ("2020.1", "2020.2.2", "2023.1", "2025.1.1_AR000")
+ZYNQS = [name for name in board_names() if isinstance(load_board(name), Zynq7 | ZynqMP)]
 
 
 def zynq(name: str = "pynq-z2", **ps: str) -> Zynq7 | ZynqMP:
@@ -61,8 +67,13 @@ def _interpreter() -> None:
 
 
 @pytest.mark.parametrize("interpreter", tcl.available())
-@pytest.mark.parametrize("version", ["2020.1", "2020.2.2", "2023.1", "2025.1.1_AR000"])
-@pytest.mark.parametrize("name", ZYNQS)
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        *((name, version) for name in OTHERS for version in VERSIONS),
+        *((name, "2023.1") for name in ZYNQS if name not in OTHERS),
+    ],
+)
 def test_one_command_makes_bitstream_and_reports(
     tmp_path: Path, interpreter: str, version: str, name: str
 ) -> None:
@@ -74,8 +85,8 @@ def test_one_command_makes_bitstream_and_reports(
     assert (script.parent / "bitfile/hwgen.bit").read_bytes() == b"bits"
     assert "EDKSYSTEM" in (script.parent / "bitfile/hwgen.hwh").read_text()
     report = tmp_path / "build" / "report"
-    assert (report / "post_synth_resources.rpt").read_text() == "synth_1\n"
-    assert (report / "post_route_timing.rpt").read_text() == "impl_1\n"
+    assert (report / "post_synth_resources.rpt").read_text().startswith("synth_1\n")
+    assert (report / "post_route_timing.rpt").read_text().startswith("impl_1\n")
     assert f"fabric clock {CLOCK_HZ} Hz" in outcome.stdout
     assert session.part == board.part
     assert session.warnings == []
@@ -259,13 +270,6 @@ def mutants(text: str) -> Iterator[tuple[str, str]]:
             if found:
                 wrong = f"{line[: found.end()]}x{line[found.end() :]}"
                 yield f"misspelt {kind} {wrong.strip()}", changed(i, wrong)
-
-
-# the branches that only other boards and installations take: another control port, board files
-OTHERS = {
-    "pynq-z2": ("control_port M_AXI_GP0", "control_port M_AXI_GP1", "tul.com.tw:pynq-z2:part0:1.0"),
-    "kv260": ("", "", "xilinx.com:kv260_som:part0:1.4"),
-}
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -14,8 +14,13 @@ import pytest
 
 from hwgen import cli
 from hwgen.backends import vivado_reports, vivado_run
+from hwgen.board import load_board
+from hwgen.commands import write_report
 from hwgen.errors import ToolError
+from tests.backends.test_vivado import write, zynq
+from tests.backends.test_vivado_fabric import files as fabric_files
 from tests.qonnx_models import reactnet
+from tests.vivado_standins import tcl
 
 FAKE = """#!{python}
 import os, pathlib, sys, time
@@ -296,6 +301,69 @@ def test_without_vivado_the_command_for_elsewhere_is_said(tmp_path: Path, monkey
     assert "\n" not in message
 
 
+# --- script and run together --------------------------------------------------------------------
+
+STANDINS = """#!{python}
+import sys
+from pathlib import Path
+sys.path.insert(0, {repository!r})
+from tests.vivado_standins import tcl
+from tests.vivado_standins.vivado import Setup, Vivado
+script = Path(sys.argv[-1]).resolve()
+session = Vivado(Setup({setup}))
+outcome = tcl.run(script, script.parent, session.commands(), tcl.available()[0])
+print(outcome.stdout, end="")
+print(outcome.stderr, end="")
+sys.exit(outcome.status)
+"""
+
+
+def standins(build: Path, setup: str = "") -> None:
+    """Let the program on PATH run build.tcl itself, with the stand-ins of Vivado's commands."""
+    if not tcl.available():
+        pytest.skip(tcl.MISSING)
+    repository = str(Path(__file__).parents[2])
+    text = STANDINS.format(python=sys.executable, repository=repository, setup=setup)
+    (build.parent / "bin/vivado").write_text(text)
+
+
+@pytest.mark.parametrize("board", ["pynq-z2", "kv260", "arty-a7-100t"])
+def test_what_the_script_leaves_is_what_the_run_expects(vivado: Install, board: str) -> None:
+    build = vivado("")
+    standins(build)
+    heard: list[str] = []
+    if board == "arty-a7-100t":
+        fabric_files(load_board(board)).write(build)
+        made = vivado_run.bitstream(build, 100, hwh=False, say=heard.append)
+    else:
+        write(build, zynq(board))
+        made = vivado_run.bitstream(build, 100, say=heard.append)
+        assert made.hwh is not None
+        assert "EDKSYSTEM" in made.hwh.read_text()
+    assert made.bit.read_bytes() == b"bits"
+    assert heard[-1].startswith("vivado: bitfile/hwgen.bit")
+    steps = [text for text in heard if text in ("vivado: synth_1", "vivado: impl_1")]
+    assert steps == ["vivado: synth_1", "vivado: impl_1"]
+    assert "hwgen_top" in json.loads((build / "report/post_synth_resources.json").read_text())
+    assert json.loads((build / "report/post_route_timing.json").read_text())["wns_ns"] == 2
+
+
+@pytest.mark.parametrize(
+    ("setup", "message"),
+    [
+        ("wns='-0.312'", "timing is not met at 100 MHz: worst setup slack -0.312 ns; build again"),
+        ("synth_fails=True", "synth_1 ended with 'synth_design ERROR'; see "),
+        ("version='2019.2'", "Vivado 2019.2 is too old; 2020.1 or later is needed"),
+        ("unread_memory='w0.mem'", "synthesis did not find a memory file: "),
+    ],
+)
+def test_the_scripts_own_errors_come_through(vivado: Install, setup: str, message: str) -> None:
+    build = vivado("")
+    standins(build, setup)
+    write(build, zynq("pynq-z2"))
+    assert f"vivado failed: {message}" in refusal(build)
+
+
 # --- as a user ----------------------------------------------------------------------------------
 
 
@@ -314,8 +382,13 @@ def test_a_build_with_a_bitstream_shows_vivados_figures(
         cli.main()
     assert not stop.value.code, capsys.readouterr().err
     assert (out / "project/bitfile/hwgen.bit").is_file()
-    page = (out / "report/index.html").read_text()
-    assert "worst setup slack 2.0 ns" in page
-    assert "7\u2009321" in page
+    for made_elsewhere in (False, True):
+        if made_elsewhere:  # the script was run by hand, and only its own reports were left
+            for path in (out / "report").glob("post_*.json"):
+                path.unlink()
+            write_report(out, open_it=False)
+        page = (out / "report/index.html").read_text()
+        assert "worst setup slack 2.0 ns" in page
+        assert "7\u2009321" in page
     assert "bitstream" in json.loads((out / "time_per_step.json").read_text())
     assert "  vivado: synth_1\n" in (out / "build.log").read_text()
