@@ -34,9 +34,9 @@ def emit(
     """
     limit = 2**board.dma.max_length_bits - 1
     for edge in (dataflow.axis_in, dataflow.axis_out):
-        if _frame_bytes(edge) > limit:
+        if edge.frame_bytes > limit:
             raise ResourceError(
-                f"a frame of {edge.input.name} takes {_frame_bytes(edge)} bytes, a DMA transfer on "
+                f"a frame of {edge.input.name} takes {edge.frame_bytes} bytes, a DMA transfer on "
                 f"{board.name} at most {limit}; raise dma.max_length_bits in the board file"
             )
     frames, expected = example or (_random_frames(dataflow), None)
@@ -81,13 +81,8 @@ def _stream(edge: AxisEdge) -> dict[str, object]:
         "bits": tensor.dtype.bits,
         "signed": tensor.dtype.signed,
         "element_bytes": edge.element_bytes,
-        "frame_bytes": _frame_bytes(edge),
+        "frame_bytes": edge.frame_bytes,
     }
-
-
-def _frame_bytes(edge: AxisEdge) -> int:
-    """Bytes a frame takes on the bus, whole beats."""
-    return edge.beats * edge.bus_bytes
 
 
 def _random_frames(dataflow: Dataflow) -> IntArray:
