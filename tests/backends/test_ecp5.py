@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from hwgen.backends.yosys import Usage, occupied
 from hwgen.board import Capacity, Ecp5, load_board
 from hwgen.dataflow import Dataflow, build_dataflow
 from hwgen.errors import ResourceError, ToolError, UserInputError
+from hwgen.files import write_bytes
 from hwgen.layers import Add, Fork
 from hwgen.layers.base import Folding, Resources
 from hwgen.quant import IntType, QuantGraph, Scaling, Tensor
 from hwgen.run import run_tool
 from hwgen.technology import ECP5
-from tests.rtl.tools import VERILATOR
+from tests.rtl.tools import VERILATOR, ToolFailure, yosys
 
 PLL_MODEL = """
 (* blackbox *) module EHXPLLL #(
@@ -130,6 +132,69 @@ def test_a_part_that_is_none_is_refused(name: str) -> None:
 def test_both_ecp5_boards_have_parts_that_are_known() -> None:
     assert Part.of(board("ulx3s-85f").part).option == "--85k"
     assert Part.of(board("colorlight-i5").part).option == "--25k"
+
+
+RECORDER = """#!/bin/sh
+# a tool that notes how it was called and leaves the files that are named
+echo "$(basename "$0") in $(basename "$PWD"): $*" >> {calls}
+for word in $*; do
+  case $word in
+    *hwgen.*) touch "$word" ;;
+  esac
+done
+"""
+
+
+def test_the_script_for_ones_own_tools_calls_each_with_files_that_are_there(
+    tmp_path: Path,
+) -> None:
+    written(tmp_path, board(), design())
+    tools, calls = tmp_path / "bin", tmp_path / "calls"
+    for name in ("yosys", "nextpnr-ecp5", "ecppack"):
+        write_bytes(tools / name, RECORDER.format(calls=calls).encode())
+        (tools / name).chmod(0o755)
+    script = tmp_path / "project" / "build.sh"
+    done = subprocess.run(
+        ["sh", script, "7"],
+        env={"PATH": f"{tools}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "hwgen.bit" in done.stdout
+    yosys_call, nextpnr_call, pack_call = re.split(r"\n(?=[\w-]+ in )", calls.read_text().strip())
+    assert yosys_call.startswith("yosys in rtl: ")
+    assert nextpnr_call.startswith("nextpnr-ecp5 in project: --25k --package CABGA381 --speed 6 ")
+    assert "--seed 7 " in nextpnr_call
+    assert pack_call.startswith("ecppack in project: --compress ")
+    for name in ("hwgen.json", "board.lpf"):
+        assert (tmp_path / "project" / name).is_file()
+        assert name in nextpnr_call
+    assert (tmp_path / "project" / "bitfile" / "hwgen.bit").is_file()
+
+
+def test_the_script_reads_all_of_the_design_and_nothing_twice(tmp_path: Path) -> None:
+    written(tmp_path, board(), design())
+    script = (tmp_path / "project" / "build.sh").read_text()
+    (command,) = re.findall(r"^read_verilog .*$", script, re.MULTILINE)
+    read_verilog(tmp_path / "rtl", command)
+    with pytest.raises(ToolFailure, match="uart_shell"):
+        read_verilog(tmp_path / "rtl", command.replace("../project/*.sv", "../project/[bh]*.sv"))
+
+
+def read_verilog(folder: Path, command: str) -> None:
+    """What the script's yosys does first, up to a hierarchy without a gap."""
+    words = command.split()
+    files = [path for word in words[3:] for path in sorted(glob(word, root_dir=folder))]
+    yosys(
+        [
+            " ".join([*words[:3], *files]),
+            "read_verilog -lib +/lattice/cells_bb_ecp5.v",
+            "hierarchy -check -top board_top",
+        ],
+        folder,
+    )
 
 
 def timing(fmax_mhz: float) -> schema.Ecp5Timing:
