@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from glob import glob
@@ -19,7 +20,8 @@ from hwgen.backends.yosys import Usage, occupied
 from hwgen.board import Capacity, Ecp5, load_board
 from hwgen.dataflow import Dataflow, build_dataflow
 from hwgen.errors import ResourceError, ToolError, UserInputError
-from hwgen.files import write_bytes
+from hwgen.files import check_seal, seal, write_bytes
+from hwgen.journal import Journal
 from hwgen.layers import Add, Fork
 from hwgen.layers.base import Folding, Resources
 from hwgen.quant import IntType, QuantGraph, Scaling, Tensor
@@ -273,6 +275,27 @@ def test_a_clock_too_slow_for_the_serial_line_is_an_error(
     router: Any = Reaching(7.9)
     with pytest.raises(ResourceError, match=r"too slow for 1000000 baud.*uart\.baud"):
         ecp5.make(tmp_path / "project", design(), on, router, lambda text: None)
+
+
+def test_the_bitstream_becomes_part_of_the_sealed_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its clock is in the report; a .bit that was changed since is noticed."""
+    on, flow = board(), design()
+    written(tmp_path, on, flow)
+    reaching: Any = Reaching(60)
+    monkeypatch.setattr(ecp5, "pack", packed)
+    monkeypatch.setattr(pipeline, "_router", lambda *args: reaching)
+    journal = Journal(tmp_path / "build.log", 1, title="test")
+    sealed = pipeline.make_bitstream(tmp_path, flow, on, journal)
+    assert set(sealed) == {"project/bitfile/hwgen.bit", "project/bitfile/hwgen.svf"}
+    found = json.loads((tmp_path / "report" / "ecp5_bitstream.json").read_text())
+    assert schema.Ecp5Bitstream.model_validate(found).clock_mhz == 50
+    seal(tmp_path, sealed)
+    check_seal(tmp_path)
+    (tmp_path / "project" / "bitfile" / "hwgen.bit").write_bytes(b"another")
+    with pytest.raises(UserInputError, match="hwgen.bit"):
+        check_seal(tmp_path)
 
 
 @pytest.mark.parametrize(
