@@ -20,6 +20,7 @@ from hwgen.backends import (
     rtlsim,
     systemverilog,
     uart,
+    uartsim,
     vivado,
     vivado_run,
     yosys,
@@ -167,13 +168,17 @@ def for_board(flow: Dataflow, board: Board, rtl: Files, example: Example) -> Fil
             build_id = systemverilog.build_id(rtl)
             shell = uart.emit(flow, board.uart.baud, vivado.clock_hz(flow, board), build_id)
             project = shell | vivado.emit_artix7(flow, board, sorted(rtl), sorted(shell))
-            host = uart.emit_host(flow, board.uart.baud, build_id)
-            return project.under("project") | host
+            return project.under("project") | _serial_host(flow, board.uart.baud, build_id)
         case Ecp5():
             baud, clock_hz = board.uart.baud, round(flow.clock_mhz * 1e6)
             build_id = systemverilog.build_id(rtl)
             project = uart.emit(flow, baud, clock_hz, build_id) | ecp5.emit(flow, board)
-            return project.under("project") | uart.emit_host(flow, baud, build_id)
+            return project.under("project") | _serial_host(flow, baud, build_id)
+
+
+def _serial_host(flow: Dataflow, baud: int, build_id: int) -> Files:
+    """For the host of a board on a serial line: what it must know, and the board simulated."""
+    return uart.emit_host(flow, baud, build_id) | uartsim.emit(flow).under(uartsim.FOLDER)
 
 
 def make_bitstream(folder: Path, flow: Dataflow, board: Board, journal: Journal) -> Files:

@@ -16,6 +16,7 @@ from hwgen import __version__
 from hwgen.errors import HwgenError
 
 FilePath = click.Path(path_type=Path)
+SHARE = click.FloatRange(0, 1)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -221,6 +222,56 @@ def verify(
     from hwgen.commands import verify_build
 
     verify_build(build_dir, engines, images=images, input_file=input_file, trace=trace)
+
+
+@cli.command()
+@click.argument("build_dir", type=FilePath)
+@click.argument("images", type=FilePath, required=False)
+@click.option("--port", required=True, help="serial port of the board, or sim: simulate it")
+@click.option("--out", type=FilePath, help=".npy for the results, integers (N, ...)")
+@click.option("--labels", type=FilePath, help=".npy of right classes [default: those in IMAGES]")
+@click.option("--baud", type=click.IntRange(1), help="bits a second [default: the build's]")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0.1),
+    default=5.0,
+    show_default=True,
+    help="seconds for which the board may be silent",
+)
+@click.option("--check", is_flag=True, help="compare with the build's C++ model, bit for bit")
+def run(build_dir: Path, images: Path | None, port: str, **options: Any) -> None:
+    """Send IMAGES through a board on a serial line: results, rate, accuracy.
+
+    IMAGES is .npy or .npz, floats (N, C, H, W) or the network's integers (N, H, W, C); by default
+    those that the build was verified on.
+    """
+    from hwgen.host.run import run_build
+
+    run_build(build_dir, port, images, **options)
+
+
+@cli.command("simulate-board")
+@click.argument("build_dir", type=FilePath)
+@click.option("--seed", type=int, default=0, show_default=True, help="of the faults")
+@click.option("--noise", type=SHARE, default=0.0, help="share of bits that are flipped")
+@click.option("--drop", type=SHARE, default=0.0, help="share of bytes that are lost")
+@click.option("--repeat", type=SHARE, default=0.0, help="share of bytes that come twice")
+@click.option("--garbage", type=SHARE, default=0.0, help="bursts of random bytes, per byte")
+@click.option("--replay", type=SHARE, default=0.0, help="share of frames that come twice")
+@click.option("--reset", type=click.IntRange(0), default=0, help="reset after every N bytes")
+@click.option("--skew", type=float, default=0.0, help="by which share the host's bits are longer")
+@click.option("--exact", is_flag=True, help="with the board's clock and baud rate: slower")
+@click.option("--counts", type=FilePath, help="JSON file for bytes, clocks and faults at the end")
+def simulate_board(build_dir: Path, exact: bool, counts: Path | None, **faults: Any) -> None:
+    """Simulate a build's whole board behind a pseudo-terminal, until Ctrl-C.
+
+    What it prints is a port for hwgen run. The options damage what passes the line, both ways.
+    """
+    from hwgen.backends.uartsim import Faults
+    from hwgen.host.run import simulate_board
+
+    simulate_board(build_dir, Faults(**faults), exact=exact, counts=counts)
 
 
 @cli.command()

@@ -6,6 +6,7 @@ import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +40,11 @@ class VerificationData:
         return stream.getvalue()
 
 
-def load_data(path: Path) -> VerificationData:
-    """Read ``.npy`` (images alone) or ``.npz``; every problem is one ``UserInputError``."""
+def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an ``.npz``, or of an ``.npy`` as images; ``images`` is among them.
+
+    Every problem is one ``UserInputError``.
+    """
     try:
         loaded = np.load(path, allow_pickle=False)
         arrays = {"images": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
@@ -48,6 +52,12 @@ def load_data(path: Path) -> VerificationData:
         raise UserInputError(f"images {path} cannot be read as .npy or .npz: {error}") from error
     if "images" not in arrays:
         raise UserInputError(f"images {path}: no array named images, only {', '.join(arrays)}")
+    return arrays
+
+
+def load_data(path: Path) -> VerificationData:
+    """Read ``.npy`` (images alone) or ``.npz``; every problem is one ``UserInputError``."""
+    arrays = load_arrays(path)
     images = arrays["images"]
     if images.ndim != 4 or not len(images) or images.dtype.kind not in "fiu":
         raise UserInputError(

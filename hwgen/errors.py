@@ -34,6 +34,10 @@ class ToolFailure(ToolError):
     """The tool ran to its end and failed, or left no result."""
 
 
+class LineError(HwgenError):
+    """A board on a serial line is not there, does not answer, or is of another build."""
+
+
 class MismatchError(HwgenError):
     """Two engines that must agree bit for bit do not."""
 

@@ -19,7 +19,8 @@ from hwgen.backends import cpp
 from hwgen.backends.cpp_library import Library
 from hwgen.errors import UserInputError
 from hwgen.files import check_seal
-from hwgen.quant import IntArray, Scaling, quantise
+from hwgen.images import require_images, to_integers
+from hwgen.quant import Scaling
 
 CHUNK = 256  # images between two chances to interrupt
 
@@ -76,35 +77,11 @@ class Model:
         if count < 1:
             raise UserInputError(f"threads is {threads}; it must be at least 1")
         x = np.asarray(images)
-        self._require_images(x)
+        require_images(self.library.input, x)
         output = self.library.outputs(len(x))
         for start in range(0, len(x), CHUNK):
             part = slice(start, start + CHUNK)
-            self.library.run(self.integers(x[part]), output[part], threads=count, simd=self.simd)
+            integers = to_integers(self.library.input, self.scaling, x[part])
+            self.library.run(integers, output[part], threads=count, simd=self.simd)
         flat = output[:, 0, 0] if self.library.output.pixels == 1 else output
         return self.scaling.floats(flat) if scores else flat
-
-    def integers(self, images: NDArray[Any]) -> IntArray:
-        """The integers (N, H, W, C) that enter the network for float images; integers pass."""
-        if images.dtype.kind == "f":
-            return quantise(self.scaling, self.library.input, images.astype(np.float32))
-        lo, hi = self.input_range
-        if images.size and (images.min() < lo or images.max() > hi):
-            raise UserInputError(
-                f"images hold integers of [{images.min()}, {images.max()}], outside [{lo}, {hi}]; "
-                "integers must be quantised already, other images be floats (N, C, H, W)"
-            )
-        return images.astype(np.int64)
-
-    def _require_images(self, x: NDArray[Any]) -> None:
-        """Numbers of the network's shape."""
-        if x.dtype.kind not in "fiub":
-            raise UserInputError(f"images have dtype {x.dtype}; floats or integers are needed")
-        wanted = self.input_shape if x.dtype.kind == "f" else self.library.input.shape
-        if x.ndim != 4 or x.shape[1:] != wanted:
-            text = ", ".join(map(str, wanted))
-            raise UserInputError(
-                f"images of dtype {x.dtype} have shape {x.shape}; (N, {text}) is needed"
-            )
-        if x.dtype.kind == "f" and np.isnan(x).any():
-            raise UserInputError("images hold NaN")

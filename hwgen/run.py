@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from hwgen.errors import ToolError, ToolFailure
@@ -113,6 +114,57 @@ def _wait(
                 raise subprocess.TimeoutExpired(process.args, timeout_s)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=min(POLL_S, timeout_s))
+
+
+@contextlib.contextmanager
+def background(command: Sequence[str | Path], *, cwd: Path, log: Path) -> Iterator[Background]:
+    """A tool that runs while the block does; what it prints goes to ``log``."""
+    words = [str(word) for word in command]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            words,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield Background(process, Path(words[0]).name, log)
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                _end(process)
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """A tool that is running."""
+
+    process: subprocess.Popen[bytes]
+    name: str
+    log: Path
+
+    def first_line(self, timeout_s: float = 60) -> str:
+        """What it prints first; ``ToolError`` if it ends, or is silent for ``timeout_s``."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            text = self.log.read_text(errors="replace")
+            if self.process.poll() is not None:
+                raise ToolError(f"{self.name} ended at once; log: {self.log}\n{text.strip()}")
+            if "\n" in text:
+                return text.partition("\n")[0]
+            time.sleep(0.01)
+        raise ToolError(f"{self.name} printed nothing within {timeout_s:g} s; log: {self.log}")
+
+    def wait(self) -> None:
+        """Wait until it ends by itself, which is a ``ToolError``."""
+        status = self.process.wait()
+        tail = "\n".join(self.log.read_text(errors="replace").strip().splitlines()[-8:])
+        raise ToolError(f"{self.name} ended with status {status}; log: {self.log}\n{tail}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

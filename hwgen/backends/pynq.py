@@ -34,9 +34,9 @@ def emit(
     """
     limit = 2**board.dma.max_length_bits - 1
     for edge in (dataflow.axis_in, dataflow.axis_out):
-        if _frame_bytes(edge) > limit:
+        if edge.frame_bytes > limit:
             raise ResourceError(
-                f"a frame of {edge.input.name} takes {_frame_bytes(edge)} bytes, a DMA transfer on "
+                f"a frame of {edge.input.name} takes {edge.frame_bytes} bytes, a DMA transfer on "
                 f"{board.name} at most {limit}; raise dma.max_length_bits in the board file"
             )
     frames, expected = example or (_random_frames(dataflow), None)
@@ -50,7 +50,7 @@ def emit(
     content["example_input.npy"] = npy(frames)
     if expected is not None:
         content["example_expected.npy"] = npy(expected)
-    content["README.md"] = render("driver/README.md.j2", _readme(dataflow, board))
+    content["README.md"] = render("driver/README.md.j2", _readme(dataflow, board, rtl))
     return Files(content)
 
 
@@ -81,13 +81,8 @@ def _stream(edge: AxisEdge) -> dict[str, object]:
         "bits": tensor.dtype.bits,
         "signed": tensor.dtype.signed,
         "element_bytes": edge.element_bytes,
-        "frame_bytes": _frame_bytes(edge),
+        "frame_bytes": edge.frame_bytes,
     }
-
-
-def _frame_bytes(edge: AxisEdge) -> int:
-    """Bytes a frame takes on the bus, whole beats."""
-    return edge.beats * edge.bus_bytes
 
 
 def _random_frames(dataflow: Dataflow) -> IntArray:
@@ -96,7 +91,7 @@ def _random_frames(dataflow: Dataflow) -> IntArray:
     return rng.integers(tensor.dtype.lo, tensor.dtype.hi + 1, size=(EXAMPLES, *tensor.shape))
 
 
-def _readme(dataflow: Dataflow, board: Zynq7 | ZynqMP) -> dict[str, object]:
+def _readme(dataflow: Dataflow, board: Zynq7 | ZynqMP, rtl: Files) -> dict[str, object]:
     h, w, c = dataflow.graph.input.shape
     out = dataflow.graph.output
     classifier = out.pixels == 1
@@ -108,6 +103,9 @@ def _readme(dataflow: Dataflow, board: Zynq7 | ZynqMP) -> dict[str, object]:
         "results": f"(N, {', '.join(map(str, out.shape[2:] if classifier else out.shape))})",
         "clock_mhz": f"{dataflow.clock_mhz:g}",
         "fps": f"{dataflow.fps:,.0f}",
+        "cycles": f"{dataflow.max_cycles:,}",
+        "build_id": f"{build_id(rtl):016x}",
+        "registers": registers.markdown(),
         "scale": _number(dataflow.graph.scaling.output_scale),
         "offset": _number(dataflow.graph.scaling.output_offset),
     }

@@ -149,16 +149,16 @@ def build(rtl: Path, folder: Path, log: Path, waves: str = "") -> None:
     """
     if rtl.resolve() != (folder / RTL).resolve():
         raise AssertionError(f"{rtl} is not {folder / RTL}")
-    inputs = _digest(rtl, folder, waves)
-    made, stamp = folder / program(waves), folder / f"{waves[1:]}{STAMP}"
-    if _is_built(made, stamp, inputs):
-        return
-    for tool in ("g++", "make", "perl"):  # which Verilator needs and does not name when missing
-        find_tool(tool)
-    stamp.unlink(missing_ok=True)
-    shutil.rmtree(folder / OBJECTS, ignore_errors=True)
+    harness = [folder / name for name in _HARNESS]
+    made = folder / program(waves)
     try:
-        run_tool(command(sys.executable, waves), cwd=folder, log=log, expect=[made])
+        compile_program(
+            made,
+            command(sys.executable, waves),
+            [*design_sources(rtl), *harness],
+            stamp=folder / f"{waves[1:]}{STAMP}",
+            log=log,
+        )
     except ToolError as error:
         if waves == ".fst" and re.search(r"(lz4|zlib)\.h: No such", log.read_text()):
             raise ToolError(
@@ -167,16 +167,34 @@ def build(rtl: Path, folder: Path, log: Path, waves: str = "") -> None:
                 "a .vcd file"
             ) from error
         raise
-    shutil.rmtree(folder / OBJECTS)
+
+
+def compile_program(
+    made: Path, command: Sequence[str], sources: Sequence[Path], *, stamp: Path, log: Path
+) -> None:
+    """Make the program ``made`` in its folder, unless ``stamp`` says it is of these sources."""
+    inputs = _digest(sources, command)
+    if _is_built(made, stamp, inputs):
+        return
+    for tool in ("g++", "make", "perl"):  # which Verilator needs and does not name when missing
+        find_tool(tool)
+    stamp.unlink(missing_ok=True)
+    shutil.rmtree(made.parent / OBJECTS, ignore_errors=True)
+    run_tool(command, cwd=made.parent, log=log, expect=[made])
+    shutil.rmtree(made.parent / OBJECTS)
     write_json(stamp, {"inputs": inputs, "program": sha256(made.read_bytes())})
 
 
-def _digest(rtl: Path, folder: Path, waves: str) -> str:
-    """Digest of everything the program is compiled from; memory files are read when it runs."""
-    design = [*sorted(rtl.glob("*.sv")), rtl / "filelist.f"]
-    harness = [folder / name for name in _HARNESS]
-    content = {path.name: path.read_bytes() for path in (*design, *harness)}
-    return Files({**content, "command": shlex.join(command("python3", waves)).encode()}).digest()
+def design_sources(rtl: Path) -> list[Path]:
+    """Everything of a design that is compiled; memory files are read when the program runs."""
+    return [*sorted(rtl.glob("*.sv")), rtl / "filelist.f"]
+
+
+def _digest(sources: Sequence[Path], command: Sequence[str]) -> str:
+    """Digest of everything that a program is compiled from, whichever Python does it."""
+    words = shlex.join(command).replace(sys.executable, "python3")
+    content = {path.name: path.read_bytes() for path in sources}
+    return Files({**content, "command": words.encode()}).digest()
 
 
 def _is_built(made: Path, stamp: Path, inputs: str) -> bool:

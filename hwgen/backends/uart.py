@@ -14,7 +14,7 @@ TOP = "hwgen_uart_top"
 SHAPES = "host/shapes.json"
 CLOCKS_A_BIT = 8  # at least, which uart_rx needs
 _SHELL = ("shell", "inbox", "outbox", "deframer", "framer", "crc", "rx", "tx", "ticks")
-_SHARED = "width_converter"
+SHARED = ("width_converter",)  # modules of the kernels that the shell has, too
 
 
 def emit(dataflow: Dataflow, baud: int, clock_hz: int, build_id: int) -> Files:
@@ -44,8 +44,8 @@ def emit(dataflow: Dataflow, baud: int, clock_hz: int, build_id: int) -> Files:
         "out_data": bit_range(8 * edge_out.bus_bytes),
     }
     content = {f"uart_{name}.sv": static(f"shell/uart_{name}.sv") for name in _SHELL}
-    if _SHARED not in kernels(dataflow):
-        content[f"{_SHARED}.sv"] = static(f"rtl/{_SHARED}.sv")
+    for name in set(SHARED) - set(kernels(dataflow)):
+        content[f"{name}.sv"] = static(f"rtl/{name}.sv")
     content[f"{TOP}.sv"] = render(f"shell/{TOP}.sv.j2", context)
     return Files(content)
 

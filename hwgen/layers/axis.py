@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwgen.layers.base import (
     Call,
@@ -74,23 +75,34 @@ class AxisEdge(Layer):
         """A bus register and its multiplexer."""
         return Resources(lut=12 + 2 * self.bus_bytes / folding.pe, ff=8 + 8 * self.bus_bytes)
 
-    def pack(self, values: IntArray) -> list[int]:
-        """Bus words of frames (N, H, W, C)."""
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes a frame takes on the bus, whole beats."""
+        return self.beats * self.bus_bytes
+
+    def to_bytes(self, values: IntArray) -> NDArray[np.uint8]:
+        """Bytes (N, frame_bytes) on the bus of frames (N, H, W, C)."""
         kind = np.dtype(f"<i{self.element_bytes}")
         frames = values.reshape(len(values), -1).astype(kind).view(np.uint8)
-        padded = np.zeros((len(values), self.beats * self.bus_bytes), np.uint8)
+        padded = np.zeros((len(values), self.frame_bytes), np.uint8)
         padded[:, : frames.shape[1]] = frames
-        data = padded.tobytes()
-        step = self.bus_bytes
+        return padded
+
+    def from_bytes(self, data: bytes) -> IntArray:
+        """Frames (N, H, W, C) of bytes on the bus."""
+        raw = np.frombuffer(data, np.uint8).reshape(-1, self.frame_bytes)
+        kind = np.dtype(f"<{'i' if self.input.dtype.signed else 'u'}{self.element_bytes}")
+        used = np.ascontiguousarray(raw[:, : self.input.size * self.element_bytes]).view(kind)
+        return used.astype(np.int64).reshape(-1, *self.input.shape)
+
+    def pack(self, values: IntArray) -> list[int]:
+        """Bus words of frames (N, H, W, C)."""
+        data, step = self.to_bytes(values).tobytes(), self.bus_bytes
         return [int.from_bytes(data[i : i + step], "little") for i in range(0, len(data), step)]
 
     def unpack(self, beats: list[int]) -> IntArray:
         """Frames (N, H, W, C) of bus words."""
-        data = b"".join(b.to_bytes(self.bus_bytes, "little") for b in beats)
-        raw = np.frombuffer(data, np.uint8).reshape(-1, self.beats * self.bus_bytes)
-        kind = np.dtype(f"<{'i' if self.input.dtype.signed else 'u'}{self.element_bytes}")
-        used = np.ascontiguousarray(raw[:, : self.input.size * self.element_bytes]).view(kind)
-        return used.astype(np.int64).reshape(-1, *self.input.shape)
+        return self.from_bytes(b"".join(b.to_bytes(self.bus_bytes, "little") for b in beats))
 
 
 @dataclass(frozen=True, slots=True)

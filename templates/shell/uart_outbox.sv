@@ -6,7 +6,7 @@
 //
 // A frame: kind, session, consumed (2 bytes), accepted (2 bytes), position (2 bytes), then for
 // kind INFO the bytes of INFO, for STREAM results from position on, up to the next multiple of
-// 256; CRC (4 bytes). Kind has bit 7 set to report a gap. Numbers have their lowest byte first,
+// 128; CRC (4 bytes). Kind has bit 7 set to report a gap. Numbers have their lowest byte first,
 // which is sent as the highest is kept, so that the two belong together; consumed goes first, so
 // that it is never ahead of accepted.
 //
@@ -97,7 +97,7 @@ module uart_outbox #(
   end
 
   wire logic body_ends = is_info ? take && step == BODY + 6'(INFO_BYTES - 1)
-                                 : !waiting || (take && &next[7:0]);
+                                 : !waiting || (take && &next[6:0]);
   always_ff @(posedge clk_i) begin
     if (rst_i) step <= '0;
     else if (in_body && body_ends) step <= CHECK;
