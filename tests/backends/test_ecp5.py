@@ -111,6 +111,36 @@ def test_a_button_that_is_low_when_pressed_is_inverted() -> None:
     assert b'"button_i" IO_TYPE=LVCMOS33 PULLMODE=UP' in files["board.lpf"]
 
 
+@pytest.mark.slow
+def test_reset_holds_until_the_pll_has_locked_and_while_the_button_is_pressed(
+    tmp_path: Path,
+) -> None:
+    top = ecp5.emit(design(33.3), board("ulx3s-85f")).content["board_top.sv"]
+    bench = Path(__file__).with_name("board_top_bench.sv")
+    assert simulate(tmp_path / "good", top, bench) == ""
+    wrong = top.replace(b"{reset[2:0], pressed}", b"{reset[2:0], 1'b0}")
+    assert wrong != top
+    assert "the button resets" in simulate(tmp_path / "wrong", wrong, bench)
+
+
+def simulate(folder: Path, top: bytes, bench: Path) -> str:
+    """What is wrong with the top; nothing for all good."""
+    write_bytes(folder / "board_top.sv", top)
+    words = ["--binary", "--timing", "--assert", "-Wno-fatal", "-Wno-lint"]
+    words += ["--timescale", "1ns/1ps", "--top-module", "bench", "-o", "bench"]
+    words += ["-MAKEFLAGS", "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0"]  # it runs for a microsecond
+    subprocess.run(
+        [VERILATOR, *words, "board_top.sv", bench],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    done = subprocess.run(
+        [folder / "obj_dir" / "bench"], capture_output=True, text=True, check=False
+    )
+    return "" if "all good" in done.stdout else done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "part"),
     [
@@ -223,7 +253,7 @@ class Reaching:
         self.asked.append(clock_mhz)
         return self
 
-    def board(self, dataflow: Dataflow, around: nextpnr.Board, room: object) -> Routed:
+    def board(self, dataflow: Dataflow, around: nextpnr.Around, room: object) -> Routed:
         self.tops.append(dict(around.top.parameters))
         found = self.reached.pop(0)
         return Routed(timing(found), {"clk": found}, b"config")
