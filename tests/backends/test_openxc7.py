@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hwgen.backends import openxc7, vivado_run
+from hwgen.backends import openxc7
 from hwgen.board import load_board
 from hwgen.errors import ToolError
 from hwgen.journal import Journal
@@ -128,7 +128,6 @@ def test_it_is_taken_where_vivado_is_not(
     monkeypatch.setattr(
         "hwgen.target.vivado_run.bitstream", lambda *_, **__: taken.append("Vivado")
     )
-    from tests.backends.test_vivado import example
 
     def make() -> None:
         journal = Journal(tmp_path / "log", 1, title="")
