@@ -189,7 +189,6 @@ class Ecp5(_Fabric):
 
 
 Zynq = Zynq7 | ZynqMP
-Fabric = Artix7 | Ecp5
 Board = Annotated[Zynq7 | ZynqMP | Artix7 | Ecp5, Field(discriminator="family")]
 
 FAMILIES: dict[str, type[_Board]] = {
