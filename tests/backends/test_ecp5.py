@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from hwgen import build as pipeline
-from hwgen import schema
+from hwgen import schema, target
 from hwgen.backends import ecp5, nextpnr, systemverilog, uart
 from hwgen.backends.ecp5_part import LFE5U_85F, Part
 from hwgen.backends.nextpnr import Caches, Routed, Router
@@ -315,9 +314,8 @@ def test_the_bitstream_becomes_part_of_the_sealed_build(
     written(tmp_path, on, flow)
     reaching: Any = Reaching(60)
     monkeypatch.setattr(ecp5, "pack", packed)
-    monkeypatch.setattr(pipeline, "_router", lambda *args: reaching)
     journal = Journal(tmp_path / "build.log", 1, title="test")
-    sealed = pipeline.make_bitstream(tmp_path, flow, on, journal)
+    sealed = target.make_bitstream(tmp_path, flow, on, reaching, journal)
     assert set(sealed) == {"project/bitfile/hwgen.bit", "project/bitfile/hwgen.svf"}
     found = json.loads((tmp_path / "report" / "ecp5_bitstream.json").read_text())
     assert schema.Ecp5Bitstream.model_validate(found).clock_mhz == 50
@@ -352,7 +350,7 @@ def test_a_packer_that_fails_or_leaves_nothing_is_an_error(
 def test_a_missing_packer_is_said_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ecp5, "PACK", "no-such-ecppack")
     with pytest.raises(ToolError, match="no-such-ecppack is not on PATH"):
-        pipeline.require_bitstream(board())
+        target.require_bitstream(board())
 
 
 def test_all_that_is_short_is_said_at_once() -> None:

@@ -111,8 +111,8 @@ def test_every_image_is_right_whatever_the_line_does(
     images, expected = frames(200, seed=faults.seed)
     outcome = send(program, described, images, faults)
     np.testing.assert_array_equal(outcome.results, expected)
-    if faults in (Faults(), Faults(seed=7, skew=0.02)):
-        assert (outcome.statistics.damaged, outcome.statistics.retransmitted) == (0, 0)
+    if not any((faults.noise, faults.drop, faults.repeat, faults.garbage, faults.reset)):
+        assert outcome.statistics.damaged == 0
 
 
 @SLOW
@@ -144,8 +144,8 @@ def test_a_line_is_used_nearly_fully(program: Path, described: Design, tmp_path:
     found = json.loads(counts.read_text())
     busier = max(found["bytes_in"], found["bytes_out"])
     payload = len(expected) * max(described.input.frame_bytes, described.output.frame_bytes)
-    assert busier < 1.8 * payload
-    assert outcome.statistics.timeouts == 0
+    assert busier < 1.4 * payload  # small results, each in a frame of its own where they can
+    assert 80 * busier > 0.5 * found["clocks"]  # 0.96 where the host is not kept waiting
 
 
 def test_a_host_killed_in_mid_frame_leaves_a_board_that_answers_right(
