@@ -5,6 +5,7 @@ from __future__ import annotations
 from hwgen.backends import registers
 from hwgen.backends.systemverilog import bit_range, build_id, plain
 from hwgen.dataflow import Dataflow
+from hwgen.errors import ResourceError
 from hwgen.files import Files
 from hwgen.render import render, static
 
@@ -13,13 +14,19 @@ KERNELS = ("axil_registers.sv", "event_counters.sv")
 
 
 def emit(dataflow: Dataflow, rtl: Files) -> Files:
-    """hwgen_shell.v and the modules it needs beside those of ``rtl``, the folder of its design."""
+    """hwgen_shell.v and the modules it needs beside those of ``rtl``, the folder of its design.
+
+    Raises ``ResourceError`` for frames of more beats than the registers can tell.
+    """
     bus_bytes = dataflow.axis_in.bus_bytes
     last_beat = dataflow.axis_in.beats - 1
     beat_bits = max(1, last_beat.bit_length())
     spare = 32 - registers.BEAT_SHIFT - beat_bits
     if spare < 0:
-        raise AssertionError(f"an input frame of {last_beat + 1} beats does not fit the state word")
+        raise ResourceError(
+            f"a frame of {dataflow.axis_in.input.name} takes {last_beat + 1} beats of {bus_bytes} "
+            f"bytes, the shell counts {2 ** (32 - registers.BEAT_SHIFT)} at most; use smaller ones"
+        )
     context = {
         "network": plain(dataflow.graph.name),
         "bus_bytes": bus_bytes,

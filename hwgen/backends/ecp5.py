@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hwgen import schema
 from hwgen.backends import ecp5_pll, uart
+from hwgen.backends.ecp5_part import Part
 from hwgen.backends.nextpnr import Board as Around
 from hwgen.backends.nextpnr import Routed, Router
 from hwgen.backends.systemverilog import plain
@@ -39,7 +40,7 @@ class Bitfile:
 
 
 def emit(dataflow: Dataflow, board: Ecp5) -> Files:
-    """The files of project/ around those of ``uart.emit``: the top and its constraints."""
+    """The files of project/ around those of ``uart.emit``: top, constraints, script."""
     shell, pll = board.shell, ecp5_pll.highest(board.shell.clock_in_mhz, dataflow.clock_mhz)
     pins = [
         {"port": "clk_i", "site": shell.clock_pin, "pull": "NONE"},
@@ -61,11 +62,13 @@ def emit(dataflow: Dataflow, board: Ecp5) -> Files:
         "active_low": shell.reset is not None and shell.reset.active_low,
         "io_standard": shell.io_standard,
         "pins": pins,
+        "part": Part.of(board.part),
     }
     return Files(
         {
             f"{TOP}.sv": render(f"ecp5/top/{TOP}.sv.j2", context),
             "board.lpf": render("ecp5/top/board.lpf.j2", context),
+            "build.sh": render("ecp5/top/build.sh.j2", context),
         }
     )
 

@@ -50,7 +50,7 @@ def emit(
     content["example_input.npy"] = npy(frames)
     if expected is not None:
         content["example_expected.npy"] = npy(expected)
-    content["README.md"] = render("driver/README.md.j2", _readme(dataflow, board))
+    content["README.md"] = render("driver/README.md.j2", _readme(dataflow, board, rtl))
     return Files(content)
 
 
@@ -91,7 +91,7 @@ def _random_frames(dataflow: Dataflow) -> IntArray:
     return rng.integers(tensor.dtype.lo, tensor.dtype.hi + 1, size=(EXAMPLES, *tensor.shape))
 
 
-def _readme(dataflow: Dataflow, board: Zynq7 | ZynqMP) -> dict[str, object]:
+def _readme(dataflow: Dataflow, board: Zynq7 | ZynqMP, rtl: Files) -> dict[str, object]:
     h, w, c = dataflow.graph.input.shape
     out = dataflow.graph.output
     classifier = out.pixels == 1
@@ -103,6 +103,9 @@ def _readme(dataflow: Dataflow, board: Zynq7 | ZynqMP) -> dict[str, object]:
         "results": f"(N, {', '.join(map(str, out.shape[2:] if classifier else out.shape))})",
         "clock_mhz": f"{dataflow.clock_mhz:g}",
         "fps": f"{dataflow.fps:,.0f}",
+        "cycles": f"{dataflow.max_cycles:,}",
+        "build_id": f"{build_id(rtl):016x}",
+        "registers": registers.markdown(),
         "scale": _number(dataflow.graph.scaling.output_scale),
         "offset": _number(dataflow.graph.scaling.output_offset),
     }

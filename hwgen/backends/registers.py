@@ -10,7 +10,7 @@ MAGIC = 0x4857474E  # "HWGN"
 VERSION = 1  # of the map; another number where a driver of today would misread it
 ADDRESS_BITS = 12  # 4 KiB, the least that an AXI interconnect tells apart
 COUNTER_BITS = 48  # 32 days at 100 MHz
-STATE = ("busy", "input_valid", "input_ready", "output_valid", "output_ready")  # from bit 0
+STATE = ("active", "input_valid", "input_ready", "output_valid", "output_ready")  # from bit 0
 BEAT_SHIFT = 8  # of the state: above it, the beats of an unfinished input frame
 CLEAR = 1  # of the control register
 

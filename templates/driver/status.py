@@ -55,7 +55,6 @@ class Status:
         """
         state = self._word("snapshot")  # this read latches the counters
         found = {name: state >> bit & 1 for bit, name in enumerate(self._map["state"])}
-        found["active"] = found.pop("busy")  # busy is a counter too
         found["beats"] = state >> self._map["beat_shift"]
         found.update((name, self._long(name)) for name in self._map["counters"])
         return found

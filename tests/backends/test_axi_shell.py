@@ -5,13 +5,16 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from hwgen.backends import axi_shell, systemverilog
-from hwgen.board import load_board
+from hwgen.dataflow import Dataflow
+from hwgen.errors import ResourceError
 from hwgen.files import Files
-from tests.backends.test_vivado import example
+from tests.backends.test_vivado import example, zynq
 from tests.rtl.bench import ROUGH, STEADY, VERILATOR, Bench, Dut, Result, Traffic
 
 BITS = 32  # of the bus here
@@ -81,8 +84,7 @@ endmodule
 
 def shell(beats_in: int) -> str:
     """The shell for a network with frames of ``beats_in`` beats on a bus of 32 bits."""
-    board = load_board("pynq-z2")
-    board = board.model_copy(update={"bus_bytes": 4})
+    board = zynq().model_copy(update={"bus_bytes": 4})
     dataflow = example(board, size=(4, beats_in))
     assert dataflow.axis_in.beats == beats_in
     return axi_shell.emit(dataflow, Files({})).content["hwgen_shell.v"].decode()
@@ -149,9 +151,9 @@ def test_the_last_beat_of_a_frame_waits_for_the_frame_to_enter(bench: Bench) -> 
     assert result.out_cycles[0][-1] > result.in_cycles[0][-1]
 
 
-def test_the_shell_is_verilog_2001_and_fits_the_generated_top(tmp_path: Path) -> None:
-    board = load_board("pynq-z2")
-    dataflow = example(board)
+@pytest.mark.parametrize("name", ["pynq-z2", "kv260"])
+def test_the_shell_is_verilog_2001_and_fits_the_generated_top(name: str, tmp_path: Path) -> None:
+    dataflow = example(zynq(name))
     rtl = systemverilog.emit(dataflow)
     rtl.write(tmp_path)
     axi_shell.emit(dataflow, rtl).write(tmp_path)
@@ -164,3 +166,21 @@ def test_the_shell_is_verilog_2001_and_fits_the_generated_top(tmp_path: Path) ->
     ours = [x for x in found if any(name in x for name in own) and "'m_axis_tkeep'" not in x]
     assert ours == []  # the network's own TKEEP stays open
     assert not any(line.startswith("%Error") and "Exiting" not in line for line in found)
+
+
+def test_the_state_word_holds_the_beats_of_the_largest_frame_that_the_dma_sends() -> None:
+    flow = example(zynq().model_copy(update={"bus_bytes": 4}))
+    text = axi_shell.emit(large(flow, 2**24), Files({})).content["hwgen_shell.v"].decode()
+    assert "reg [23:0] beat;" in text
+    assert re.search(r"wire \[31:0\] state = \{\s*beat, 3'd0, output_ready,", text)
+    with pytest.raises(
+        ResourceError, match="takes 16777217 beats of 4 bytes, the shell counts 16777216"
+    ):
+        axi_shell.emit(large(flow, 2**24 + 1), Files({}))
+
+
+def large(flow: Dataflow, beats: int) -> Any:
+    """What the shell asks of a dataflow, with frames of so many beats."""
+    edge = SimpleNamespace(bus_bytes=4, beats=beats, input=flow.axis_in.input)
+    rest = {name: getattr(flow, name) for name in ("graph", "clock_mhz", "max_cycles")}
+    return SimpleNamespace(axis_in=edge, **rest)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,14 @@ from hwgen.backends.yosys import Usage, occupied
 from hwgen.board import Capacity, Ecp5, load_board
 from hwgen.dataflow import Dataflow, build_dataflow
 from hwgen.errors import ResourceError, ToolError, UserInputError
+from hwgen.files import check_seal, seal, write_bytes
+from hwgen.journal import Journal
 from hwgen.layers import Add, Fork
 from hwgen.layers.base import Folding, Resources
 from hwgen.quant import IntType, QuantGraph, Scaling, Tensor
 from hwgen.run import run_tool
 from hwgen.technology import ECP5
-from tests.rtl.tools import VERILATOR
+from tests.rtl.tools import VERILATOR, ToolFailure, yosys
 
 PLL_MODEL = """
 (* blackbox *) module EHXPLLL #(
@@ -132,6 +136,69 @@ def test_both_ecp5_boards_have_parts_that_are_known() -> None:
     assert Part.of(board("colorlight-i5").part).option == "--25k"
 
 
+RECORDER = """#!/bin/sh
+# a tool that notes how it was called and leaves the files that are named
+echo "$(basename "$0") in $(basename "$PWD"): $*" >> {calls}
+for word in $*; do
+  case $word in
+    *hwgen.*) touch "$word" ;;
+  esac
+done
+"""
+
+
+def test_the_script_for_ones_own_tools_calls_each_with_files_that_are_there(
+    tmp_path: Path,
+) -> None:
+    written(tmp_path, board(), design())
+    tools, calls = tmp_path / "bin", tmp_path / "calls"
+    for name in ("yosys", "nextpnr-ecp5", "ecppack"):
+        write_bytes(tools / name, RECORDER.format(calls=calls).encode())
+        (tools / name).chmod(0o755)
+    script = tmp_path / "project" / "build.sh"
+    done = subprocess.run(
+        ["sh", script, "7"],
+        env={"PATH": f"{tools}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "hwgen.bit" in done.stdout
+    yosys_call, nextpnr_call, pack_call = re.split(r"\n(?=[\w-]+ in )", calls.read_text().strip())
+    assert yosys_call.startswith("yosys in rtl: ")
+    assert nextpnr_call.startswith("nextpnr-ecp5 in project: --25k --package CABGA381 --speed 6 ")
+    assert "--seed 7 " in nextpnr_call
+    assert pack_call.startswith("ecppack in project: --compress ")
+    for name in ("hwgen.json", "board.lpf"):
+        assert (tmp_path / "project" / name).is_file()
+        assert name in nextpnr_call
+    assert (tmp_path / "project" / "bitfile" / "hwgen.bit").is_file()
+
+
+def test_the_script_reads_all_of_the_design_and_nothing_twice(tmp_path: Path) -> None:
+    written(tmp_path, board(), design())
+    script = (tmp_path / "project" / "build.sh").read_text()
+    (command,) = re.findall(r"^read_verilog .*$", script, re.MULTILINE)
+    read_verilog(tmp_path / "rtl", command)
+    with pytest.raises(ToolFailure, match="uart_shell"):
+        read_verilog(tmp_path / "rtl", command.replace("../project/*.sv", "../project/[bh]*.sv"))
+
+
+def read_verilog(folder: Path, command: str) -> None:
+    """What the script's yosys does first, up to a hierarchy without a gap."""
+    words = command.split()
+    files = [path for word in words[3:] for path in sorted(glob(word, root_dir=folder))]
+    yosys(
+        [
+            " ".join([*words[:3], *files]),
+            "read_verilog -lib +/lattice/cells_bb_ecp5.v",
+            "hierarchy -check -top board_top",
+        ],
+        folder,
+    )
+
+
 def timing(fmax_mhz: float) -> schema.Ecp5Timing:
     return schema.Ecp5Timing(
         device="d",
@@ -208,6 +275,27 @@ def test_a_clock_too_slow_for_the_serial_line_is_an_error(
     router: Any = Reaching(7.9)
     with pytest.raises(ResourceError, match=r"too slow for 1000000 baud.*uart\.baud"):
         ecp5.make(tmp_path / "project", design(), on, router, lambda text: None)
+
+
+def test_the_bitstream_becomes_part_of_the_sealed_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its clock is in the report; a .bit that was changed since is noticed."""
+    on, flow = board(), design()
+    written(tmp_path, on, flow)
+    reaching: Any = Reaching(60)
+    monkeypatch.setattr(ecp5, "pack", packed)
+    monkeypatch.setattr(pipeline, "_router", lambda *args: reaching)
+    journal = Journal(tmp_path / "build.log", 1, title="test")
+    sealed = pipeline.make_bitstream(tmp_path, flow, on, journal)
+    assert set(sealed) == {"project/bitfile/hwgen.bit", "project/bitfile/hwgen.svf"}
+    found = json.loads((tmp_path / "report" / "ecp5_bitstream.json").read_text())
+    assert schema.Ecp5Bitstream.model_validate(found).clock_mhz == 50
+    seal(tmp_path, sealed)
+    check_seal(tmp_path)
+    (tmp_path / "project" / "bitfile" / "hwgen.bit").write_bytes(b"another")
+    with pytest.raises(UserInputError, match="hwgen.bit"):
+        check_seal(tmp_path)
 
 
 @pytest.mark.parametrize(

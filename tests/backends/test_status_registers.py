@@ -241,3 +241,8 @@ def test_the_library_modules_are_clean_as_they_are(name: str, tmp_path: Path) ->
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert "%" not in done.stderr
     assert done.returncode == 0
+
+
+def test_the_documents_have_the_map() -> None:
+    page = Path(__file__).parents[2] / "docs" / "boards" / "pynq.md"
+    assert registers.markdown() in page.read_text()

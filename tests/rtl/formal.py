@@ -25,12 +25,16 @@ def prove(
     parameters: Mapping[str, int],
     work: Path,
     mutation: tuple[str, str] | None = None,
+    *,
+    wrappers: Path = HERE / "formal_streams.sv",
+    folder: Path = RTL,
 ) -> bool:
     """True if every assertion of ``wrapper`` around module ``device`` holds for ever.
 
-    ``mutation`` replaces one piece of the device's text first.
+    ``mutation`` replaces one piece of the device's text first. The file ``wrappers`` has the
+    wrapper, ``folder`` the device.
     """
-    source = (RTL / f"{device}.sv").read_text()
+    source = (folder / f"{device}.sv").read_text()
     if mutation:
         if source.count(mutation[0]) != 1:
             raise ToolFailure(f"{device}.sv does not have exactly one {mutation[0]!r}")
@@ -40,7 +44,7 @@ def prove(
     sets = "".join(f" -set {name} {value}" for name, value in parameters.items())
     yosys(
         [
-            f"read_verilog -sv -formal device.sv {HERE / 'formal_streams.sv'}",
+            f"read_verilog -sv -formal device.sv {wrappers}",
             f"chparam{sets} {wrapper}",
             f"prep -flatten -top {wrapper}",
             "memory -nomap",
