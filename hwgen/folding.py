@@ -130,7 +130,12 @@ def fastest(graph: QuantGraph, board: Board) -> Foldings:
             low = middle + 1
         else:
             high, best = middle, found
-    return best[0]
+    chosen, flow = best
+    if flow.max_cycles > rates[high]:  # the edges, which the search leaves out, are slower
+        relaxed = _fitting(search, board, flow.max_cycles)
+        if not isinstance(relaxed, list) and relaxed[1].max_cycles <= flow.max_cycles:
+            return relaxed[0]
+    return chosen
 
 
 @dataclass(frozen=True, slots=True)

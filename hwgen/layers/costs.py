@@ -62,7 +62,7 @@ def rom(width: int, depth: int, style: str = "auto") -> Resources:
 
 
 def rom_in_luts(width: int, depth: int) -> Resources:
-    """A table of more than 16 words in LUTs: one a bit and 64 words, and what selects beyond MUXF8."""
+    """A table of more than 16 words in LUTs: one a bit and 64 words, and what selects."""
     banks = ceil(depth / ROM_LUT_DEPTH)
     select = 1 if banks <= 2 else 1.1 if banks <= 4 else 1.3
     return Resources(lut=width * banks * select, ff=width)
