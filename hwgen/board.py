@@ -189,7 +189,6 @@ class Ecp5(_Fabric):
 
 
 Zynq = Zynq7 | ZynqMP
-Fabric = Artix7 | Ecp5
 Board = Annotated[Zynq7 | ZynqMP | Artix7 | Ecp5, Field(discriminator="family")]
 
 FAMILIES: dict[str, type[_Board]] = {
@@ -229,9 +228,15 @@ def _keys(model: type[BaseModel]) -> Iterator[str]:
                 yield from _keys(inner)
 
 
-def parse_board(values: object) -> Board:
-    """A board of the content of its file; raises pydantic's ``ValidationError``."""
-    return _ADAPTER.validate_python(values)
+def parse_board(values: object, where: str) -> Board:
+    """A board of the content of its file; every problem is one error that begins with ``where``."""
+    if not isinstance(values, dict):
+        raise UserInputError(f"{where} holds no keys")
+    try:
+        return _ADAPTER.validate_python(values)
+    except ValidationError as error:
+        model = FAMILIES.get(str(values.get("family")), _Board)
+        raise UserInputError(f"{where}: {explain(error, _keys(model))}") from error
 
 
 def board_names() -> list[str]:
@@ -245,13 +250,7 @@ def load_board_file(path: Path) -> Board:
         values = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserInputError(f"board file {path} cannot be read: {error}") from error
-    if not isinstance(values, dict):
-        raise UserInputError(f"board file {path} holds no keys")
-    try:
-        return parse_board(values)
-    except ValidationError as error:
-        model = FAMILIES.get(str(values.get("family")), _Board)
-        raise UserInputError(f"board file {path}: {explain(error, _keys(model))}") from error
+    return parse_board(values, f"board file {path}")
 
 
 def load_board(name: str) -> Board:

@@ -35,7 +35,7 @@ class Way:
     def __str__(self) -> str:
         if not self.missing:
             return f"bitstream ({self.tools[0]})"
-        return f"bitstream needs {', '.join(self.missing)} (not found)"
+        return f"bitstream needs {self.name} ({', '.join(self.missing)} not found)"
 
 
 def ways(board: Board) -> tuple[Way, ...]:

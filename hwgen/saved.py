@@ -40,13 +40,15 @@ def describe_build(flow: Dataflow, board: Board, engine: str = "rtl") -> Files:
 def load_build(folder: Path) -> tuple[Dataflow, Board]:
     """Check the build's manifest, then rebuild its Dataflow exactly as it was generated.
 
-    Raises ``UserInputError`` for a folder that is no finished build or was edited since.
+    Raises ``UserInputError`` for a folder that is no finished build, was edited since, or is of a
+    version of hwgen that described boards otherwise.
     """
     check_seal(folder)
     from hwgen.frontend.importer import read_dataflow_model  # heavy: qonnx and finn
 
     config = yaml.safe_load((folder / CONFIG).read_text())
-    board = parse_board(config["board"])
+    where = f"{folder / CONFIG} is of another version of hwgen; run hwgen build again"
+    board = parse_board(config["board"], where)
     scaling = Scaling.parse(config["scaling"])
     graph = read_dataflow_model(folder / MODEL, config["name"], scaling)
     foldings = read_config(folder / FOLDING, graph)

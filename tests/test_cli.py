@@ -202,6 +202,17 @@ def test_board_names_match_in_any_case(run: Run) -> None:
     assert run("boards", "show", "PYNQ-Z2")[0] == 0
 
 
+def test_a_build_of_an_older_hwgen_is_to_be_made_again(
+    run: Run, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its board has keys that ours has not."""
+    shutil.copytree(built, tmp_path / "old")
+    config = tmp_path / "old" / "build_config.yaml"
+    config.write_text(config.read_text().replace("  bus_bytes:", "  bus_width:"))
+    monkeypatch.setattr("hwgen.saved.check_seal", lambda folder: None)
+    assert_refused(run("verify", tmp_path / "old"), "another version of hwgen", "bus_bytes")
+
+
 def test_yaml_with_an_unknown_key(run: Run, model: Path, tmp_path: Path) -> None:
     config = tmp_path / "build.yaml"
     config.write_text("clock_mzh: 50\n")

@@ -18,6 +18,7 @@ OWNERS = {
     "onnxruntime": "frontend/",
     "jinja2": "render.py",
     "subprocess": "run.py",
+    "serial": "host/line.py",
     "pyosys": "backends/yosys_worker.py",
     "torch": "nowhere",
     "brevitas": "nowhere",

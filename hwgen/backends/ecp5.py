@@ -15,8 +15,7 @@ from pathlib import Path
 from hwgen import schema
 from hwgen.backends import ecp5_pll, uart
 from hwgen.backends.ecp5_part import Part
-from hwgen.backends.nextpnr import Board as Around
-from hwgen.backends.nextpnr import Routed, Router
+from hwgen.backends.nextpnr import Around, Routed, Router
 from hwgen.backends.systemverilog import plain
 from hwgen.board import Ecp5
 from hwgen.dataflow import Dataflow

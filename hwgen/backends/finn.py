@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from hwgen.board import Board, Zynq7, ZynqMP
+from hwgen.board import Board, Zynq
 from hwgen.errors import ToolError, UserInputError
 from hwgen.files import Files, to_json
 from hwgen.layers.base import Settings
@@ -89,7 +89,7 @@ def emit(
 
 def board_name(board: Board) -> str:
     """FINN's name of the board; ``UserInputError`` where it builds nothing for it."""
-    if isinstance(board, Zynq7 | ZynqMP) and board.finn_board is not None:
+    if isinstance(board, Zynq) and board.finn_board is not None:
         return board.finn_board
     raise UserInputError(
         f"FINN builds nothing for {board.name}: --engine finn needs a Zynq board that FINN knows "

@@ -44,7 +44,7 @@ _NO_ROUTE = ("Failed to route", "Routing design failed", "unroutable")
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class Around:
     """What stands around ``hwgen_top``: the module ``top``, the files it takes, the pins."""
 
     top: RtlInstance
@@ -90,24 +90,27 @@ class Router:
         """The whole of a build: ``hwgen_top`` with all its kernels and FIFOs."""
         return self.top(TOP, (self.rtl / f"{TOP}.sv").read_text(), self._kernels(dataflow))
 
-    def board(self, dataflow: Dataflow, board: Board, room: Capacity) -> Routed:
-        """The whole of a device: ``board`` around all of a build.
+    def board(self, dataflow: Dataflow, around: Around, room: Capacity) -> Routed:
+        """The whole of a device: what stands ``around``, and all of a build.
 
         Raises ``ResourceError`` before anything is placed where the netlist has more cells than
         there is ``room`` for.
         """
         find_tool(TOOL)
         pool, design = self._pool(), self.netlists(dataflow)
-        around = {**pool.library.sources, **board.sources}
-        around.pop(TOP, None)  # a black box in what stands around it
-        job = replace(pool.library, sources=around).job(board.top)
+        sources = {**pool.library.sources, **around.sources}
+        sources.pop(TOP, None)  # a black box in what stands around it
+        job = replace(pool.library, sources=sources).job(around.top)
         boxes = {**job.sources, "boxes.v": _boxes({TOP: design[TOP]})}
-        design[board.top.module] = pool.run({"board": Job(board.top, boxes)})["board"]
-        top = board.top.module
+        top = around.top.module
+        design[top] = pool.run({"board": Job(around.top, boxes)})["board"]
         _require_room(occupied(_cells(design, top)), room, self.part)
         options = ["--lpf", "board.lpf", "--textcfg", "board.config"]
-        found = self._routed(top, design, options, {"board.lpf": board.lpf}, _require_board)
-        clocks = {name: float(row["achieved"]) for name, row in found["fmax"].items()}
+        found = self._routed(top, design, options, {"board.lpf": around.lpf}, _require_board)
+        clocks = {
+            name.removeprefix("$glbnet$"): float(row["achieved"])
+            for name, row in found["fmax"].items()
+        }
         timing = self._timing(top, design, found, out_of_context=False)
         return Routed(timing, clocks, found["config"].encode())
 

@@ -8,7 +8,7 @@ from hwgen import __version__
 from hwgen.backends import registers
 from hwgen.backends.software import npy
 from hwgen.backends.systemverilog import build_id, plain
-from hwgen.board import Zynq7, ZynqMP
+from hwgen.board import Zynq
 from hwgen.dataflow import Dataflow
 from hwgen.errors import ResourceError
 from hwgen.files import Files, to_json
@@ -23,7 +23,7 @@ _UNCHANGED = ("driver.py", "packing.py", "status.py", "validate.py", "hwgen.ipyn
 
 def emit(
     dataflow: Dataflow,
-    board: Zynq7 | ZynqMP,
+    board: Zynq,
     rtl: Files,
     example: tuple[IntArray, IntArray] | None = None,
 ) -> Files:
@@ -91,7 +91,7 @@ def _random_frames(dataflow: Dataflow) -> IntArray:
     return rng.integers(tensor.dtype.lo, tensor.dtype.hi + 1, size=(EXAMPLES, *tensor.shape))
 
 
-def _readme(dataflow: Dataflow, board: Zynq7 | ZynqMP, rtl: Files) -> dict[str, object]:
+def _readme(dataflow: Dataflow, board: Zynq, rtl: Files) -> dict[str, object]:
     h, w, c = dataflow.graph.input.shape
     out = dataflow.graph.output
     classifier = out.pixels == 1

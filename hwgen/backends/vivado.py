@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from hwgen.backends import axi_shell, openxc7
 from hwgen.backends.mmcm import Mmcm, mmcm
 from hwgen.backends.systemverilog import plain
-from hwgen.board import Artix7, Board, Zynq7, ZynqMP
+from hwgen.board import Artix7, Board, Zynq, Zynq7
 from hwgen.dataflow import Dataflow
 from hwgen.files import Files
 from hwgen.render import render
@@ -17,7 +17,7 @@ _SOURCES = (".sv", ".svh", ".v")
 _PLAIN_NAME = re.compile(r"[\w.-]+(/[\w.-]+)*")
 
 
-def emit(dataflow: Dataflow, board: Zynq7 | ZynqMP, rtl: Files) -> Files:
+def emit(dataflow: Dataflow, board: Zynq, rtl: Files) -> Files:
     """Files of project/; ``rtl`` is the content of rtl/.
 
     Of those, SystemVerilog, Verilog and .mem files become part of the project.
@@ -103,7 +103,7 @@ def _plain(names: Sequence[str]) -> Sequence[str]:
     return names
 
 
-def _processing_system(board: Zynq7 | ZynqMP) -> dict[str, object]:
+def _processing_system(board: Zynq) -> dict[str, object]:
     """The processing system, its ports, and the pins that the block design joins by name."""
     ps = board.ps
     context: dict[str, object] = {

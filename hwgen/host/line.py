@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -49,9 +50,9 @@ class Line:
 
     def close(self) -> None:
         """Close the port; what was not sent yet is dropped."""
-        with suppress(OSError):
+        with suppress(OSError, termios.error):
             self._serial.reset_output_buffer()
-        with suppress(OSError):
+        with suppress(OSError, termios.error):
             self._serial.close()
 
     @contextmanager
@@ -62,7 +63,7 @@ class Line:
             raise LineError(
                 f"{self.port} takes no more bytes; is something else than the board behind it?"
             ) from error
-        except (OSError, TypeError) as error:  # TypeError: pyserial, closed by another thread
+        except (OSError, termios.error) as error:
             gone = "" if self._name.exists() else " (the port is gone)"
             raise LineError(
                 f"the connection to {self.port} broke{gone}: {_words(error)}; "
@@ -88,7 +89,7 @@ def _explained(port: str, baud: int, error: Exception) -> LineError:
         return LineError(
             f"{port} is busy: another program has it open (a terminal, or a second run)"
         )
-    if number in (errno.ENOTTY, errno.EINVAL) and not isinstance(error, ValueError):
+    if number is None and not isinstance(error, ValueError):  # pyserial could not configure it
         return LineError(f"{port} is no serial port, or cannot do {baud} baud: {_words(error)}")
     return LineError(f"{port} cannot be opened at {baud} baud: {_words(error)}")
 

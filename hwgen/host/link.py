@@ -17,6 +17,7 @@ from hwgen.host.session import BoardRestarted, Session, Statistics
 Progress = Callable[[int], None]
 LATENCY_S = 0.15  # of USB and operating systems, there and back
 QUERY_S = 0.3  # between two questions
+TRIES = 3  # at least, before a board is silent
 RECENT = 100  # frames of the board that tell how good the line is
 NOISY = 3  # times the timeout: nothing gets through a noisy line
 FRUITLESS = 5  # restarts of the board in a row between which no image got through
@@ -85,13 +86,14 @@ class Link:
         self._ask(HostFrame(Kind.OPEN, number), session=number)
         self.statistics.sessions += 1
         bytes_under_way = info.inbox_bytes + info.outbox_bytes
-        wait_s = LATENCY_S + bytes_under_way * BITS_A_BYTE / self.line.baud
+        least_s = LATENCY_S + bytes_under_way * BITS_A_BYTE / self.line.baud
+        self.timeout_s = max(self.timeout_s, TRIES * least_s)
         now = time.monotonic()
         return Session(
             *(number, info, images, expected, self.statistics),
             now=now,
-            wait_s=wait_s,
             round_trip_s=now - asked,
+            waits_s=(least_s, self.timeout_s / TRIES),
         )
 
     def _ask(self, question: HostFrame, session: int | None) -> tuple[BoardFrame, Info]:
@@ -166,5 +168,6 @@ class Link:
             )
         raise LineError(
             f"the board at {self.line.port} is silent for {silent:.0f} s; check that its bitstream "
-            "is loaded, that this is its port, and that TX and RX are not swapped"
+            f"is loaded, that this is its port and {self.line.baud} its baud rate, and that TX and "
+            "RX are not swapped"
         )

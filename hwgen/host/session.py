@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from hwgen.errors import LineError
 from hwgen.host.protocol import CHUNK, WRAP, BoardFrame, HostFrame, Info, Kind
 
-LONGEST_WAIT_S = 4.0
 SHORTEST, LONGER = 32, 8  # bytes of data in a frame on a noisy line; more for each that arrives
 AHEAD = 8  # frames that may be under way
 
@@ -47,10 +46,10 @@ class Session:
         statistics: Statistics,
         *,
         now: float,
-        wait_s: float,
         round_trip_s: float,
+        waits_s: tuple[float, float],
     ) -> None:
-        """``round_trip_s``: how long an answer took; ``wait_s``: the least to wait for one."""
+        """``round_trip_s``: how long an answer took; ``waits_s``: least and longest for others."""
         self.number, self.info, self.data, self.expected = number, info, data, expected
         self.statistics = statistics
         self.results = bytearray()
@@ -59,7 +58,7 @@ class Session:
         self.next = self.furthest = 0  # byte of data that is sent next; end of what was ever sent
         self.acknowledged = 0  # results, to the board
         self.moved = self._timer = now  # when anything last went on; or was tried again
-        self._least_wait = wait_s
+        self._least_wait, self._longest_wait = waits_s
         self._smooth = (round_trip_s, round_trip_s / 2)  # mean of round trips, their deviation
         self._wait = self._usual_wait
         self._sent: deque[tuple[int, float]] = deque()  # ends of chunks sent once, and when
@@ -78,7 +77,7 @@ class Session:
             self.statistics.timeouts += 1
             self._go_back(now)
             self._ask = True
-            self._wait = min(2 * self._wait, max(LONGEST_WAIT_S, self._least_wait))
+            self._wait = min(2 * self._wait, max(self._longest_wait, self._usual_wait))
             self._timer = now
         edge = min(self.consumed + self.info.window, self.accepted + AHEAD * self.chunk)
         while self.next < len(self.data):

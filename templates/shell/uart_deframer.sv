@@ -6,8 +6,8 @@
 // must know the frame's bytes ahead, and its delimiter 0 is the commonest byte of images.
 //
 // byte_o: one clock, a byte of the frame on data_o, its CRC's bytes included.
-// end_o: one clock, a frame has ended that had any bytes; good_o: its CRC is right, no byte of it
-// was broken, and no escape was left open.
+// end_o: one clock, a frame has ended that had any bytes, the clock before; with it good_o: its CRC
+// is right, no byte of it was broken, and no escape was left open.
 `default_nettype none
 
 module uart_deframer (
@@ -18,8 +18,8 @@ module uart_deframer (
     input  wire logic [7:0] data_i,
     output wire logic       byte_o,
     output wire logic [7:0] data_o,
-    output wire logic       end_o,
-    output wire logic       good_o
+    output      logic       end_o,
+    output      logic       good_o
 );
   localparam logic [31:0] RESIDUE = 32'hDEBB20E3;  // of bytes and their CRC
 
@@ -30,10 +30,10 @@ module uart_deframer (
 
   assign byte_o = valid_i && !flag && !escape;
   assign data_o = {data_i[7:6], data_i[5] ^ escaped, data_i[4:0]};
-  assign end_o  = flag && !empty;
-  assign good_o = crc == RESIDUE && !broken && !escaped;
 
   always_ff @(posedge clk_i) begin
+    end_o  <= flag && !empty;
+    good_o <= crc == RESIDUE && !broken && !escaped;
     if (rst_i || flag) begin
       escaped <= 1'b0;
       broken  <= 1'b0;

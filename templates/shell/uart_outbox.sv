@@ -59,7 +59,7 @@ module uart_outbox #(
   logic [5:0] step;  // within the frame: 0 its first flag, LAST its last one
   logic info, reply, gap, resend;  // due
   logic is_info, is_gap;           // of this frame
-  wire logic in_body = step >= BODY && !step[5];
+  logic in_body;                   // BODY <= step < CHECK
   wire logic start = info || reply || waiting;
   wire logic take = m_valid_o && m_ready_i;
   wire logic begins = take && step == '0;
@@ -99,14 +99,32 @@ module uart_outbox #(
   wire logic body_ends = is_info ? take && step == BODY + 6'(INFO_BYTES - 1)
                                  : !waiting || (take && &next[6:0]);
   always_ff @(posedge clk_i) begin
-    if (rst_i) step <= '0;
-    else if (in_body && body_ends) step <= CHECK;
-    else if (take && step == LAST) step <= '0;
-    else if (take && !(in_body && !is_info)) step <= step + 1'b1;
+    if (rst_i) begin
+      step    <= '0;
+      in_body <= 1'b0;
+    end else if (in_body) begin
+      if (body_ends) begin
+        step    <= CHECK;
+        in_body <= 1'b0;
+      end else if (take && is_info) begin
+        step <= step + 1'b1;
+      end
+    end else if (take) begin
+      step    <= step == LAST ? '0 : step + 1'b1;
+      in_body <= step == BODY - 1'b1;
+    end
   end
 
-  // What a step sends.
-  wire logic [255:0] text = {{(184 - 8 * INFO_BYTES) {1'b0}}, INFO, 72'd0};  // by step
+  // What a step sends. A bit of the text is a constant table of 32, so one LUT.
+  localparam logic [255:0] TEXT = {{(184 - 8 * INFO_BYTES) {1'b0}}, INFO, 72'd0};  // by step
+  wire logic [7:0] text;
+  for (genvar i = 0; i < 8; i++) begin : gen_text
+    wire logic [31:0] table_of_bit;
+    for (genvar at = 0; at < 32; at++) begin : gen_at
+      assign table_of_bit[at] = TEXT[8*at+i];
+    end
+    assign text[i] = table_of_bit[step[4:0]];
+  end
   logic [7:0] high;
   logic [15:0] number;
   always_comb begin
@@ -115,7 +133,7 @@ module uart_outbox #(
       2'd2: number = accepted_i;
       default: number = next;
     endcase
-    if (in_body) m_data_o = is_info ? text[8*step[4:0]+:8] : result;
+    if (in_body) m_data_o = is_info ? text : result;
     else if (step == 6'd1) m_data_o = {is_gap, 5'd0, !is_info, 1'b1};
     else if (step == 6'd2) m_data_o = session_i;
     else m_data_o = step[0] ? number[7:0] : high;

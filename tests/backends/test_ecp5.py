@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from hwgen import build as pipeline
-from hwgen import schema
+from hwgen import schema, target
 from hwgen.backends import ecp5, nextpnr, systemverilog, uart
 from hwgen.backends.ecp5_part import LFE5U_85F, Part
 from hwgen.backends.nextpnr import Caches, Routed, Router
@@ -110,6 +109,36 @@ def test_a_button_that_is_low_when_pressed_is_inverted() -> None:
     files = ecp5.emit(design(), low).content
     assert b"pressed = !button_i;" in files["board_top.sv"]
     assert b'"button_i" IO_TYPE=LVCMOS33 PULLMODE=UP' in files["board.lpf"]
+
+
+@pytest.mark.slow
+def test_reset_holds_until_the_pll_has_locked_and_while_the_button_is_pressed(
+    tmp_path: Path,
+) -> None:
+    top = ecp5.emit(design(33.3), board("ulx3s-85f")).content["board_top.sv"]
+    bench = Path(__file__).with_name("board_top_bench.sv")
+    assert simulate(tmp_path / "good", top, bench) == ""
+    wrong = top.replace(b"{reset[2:0], pressed}", b"{reset[2:0], 1'b0}")
+    assert wrong != top
+    assert "the button resets" in simulate(tmp_path / "wrong", wrong, bench)
+
+
+def simulate(folder: Path, top: bytes, bench: Path) -> str:
+    """What is wrong with the top; nothing for all good."""
+    write_bytes(folder / "board_top.sv", top)
+    words = ["--binary", "--timing", "--assert", "-Wno-fatal", "-Wno-lint"]
+    words += ["--timescale", "1ns/1ps", "--top-module", "bench", "-o", "bench"]
+    words += ["-MAKEFLAGS", "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0"]  # it runs for a microsecond
+    subprocess.run(
+        [VERILATOR, *words, "board_top.sv", bench],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    done = subprocess.run(
+        [folder / "obj_dir" / "bench"], capture_output=True, text=True, check=False
+    )
+    return "" if "all good" in done.stdout else done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
@@ -224,7 +253,7 @@ class Reaching:
         self.asked.append(clock_mhz)
         return self
 
-    def board(self, dataflow: Dataflow, around: nextpnr.Board, room: object) -> Routed:
+    def board(self, dataflow: Dataflow, around: nextpnr.Around, room: object) -> Routed:
         self.tops.append(dict(around.top.parameters))
         found = self.reached.pop(0)
         return Routed(timing(found), {"clk": found}, b"config")
@@ -285,9 +314,8 @@ def test_the_bitstream_becomes_part_of_the_sealed_build(
     written(tmp_path, on, flow)
     reaching: Any = Reaching(60)
     monkeypatch.setattr(ecp5, "pack", packed)
-    monkeypatch.setattr(pipeline, "_router", lambda *args: reaching)
     journal = Journal(tmp_path / "build.log", 1, title="test")
-    sealed = pipeline.make_bitstream(tmp_path, flow, on, journal)
+    sealed = target.make_bitstream(tmp_path, flow, on, reaching, journal)
     assert set(sealed) == {"project/bitfile/hwgen.bit", "project/bitfile/hwgen.svf"}
     found = json.loads((tmp_path / "report" / "ecp5_bitstream.json").read_text())
     assert schema.Ecp5Bitstream.model_validate(found).clock_mhz == 50
@@ -322,7 +350,7 @@ def test_a_packer_that_fails_or_leaves_nothing_is_an_error(
 def test_a_missing_packer_is_said_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ecp5, "PACK", "no-such-ecppack")
     with pytest.raises(ToolError, match="no-such-ecppack is not on PATH"):
-        pipeline.require_bitstream(board())
+        target.require_bitstream(board())
 
 
 def test_all_that_is_short_is_said_at_once() -> None:

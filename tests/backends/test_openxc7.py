@@ -5,14 +5,16 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hwgen.backends import openxc7
 from hwgen.board import load_board
-from hwgen.build import make_bitstream
 from hwgen.errors import ToolError
 from hwgen.journal import Journal
+from hwgen.target import make_bitstream
+from tests.backends.test_vivado import example
 from tests.backends.test_vivado_fabric import arty, write
 from tests.rtl.tools import yosys
 
@@ -122,13 +124,15 @@ def test_it_is_taken_where_vivado_is_not(
 ) -> None:
     home = tools()
     taken: list[str] = []
-    monkeypatch.setattr("hwgen.build.openxc7.bitstream", lambda *_: taken.append("openXC7"))
-    monkeypatch.setattr("hwgen.build.vivado_run.bitstream", lambda *_, **__: taken.append("Vivado"))
-    from tests.backends.test_vivado import example
+    monkeypatch.setattr("hwgen.target.openxc7.bitstream", lambda *_: taken.append("openXC7"))
+    monkeypatch.setattr(
+        "hwgen.target.vivado_run.bitstream", lambda *_, **__: taken.append("Vivado")
+    )
 
     def make() -> None:
         journal = Journal(tmp_path / "log", 1, title="")
-        make_bitstream(build, example(arty()), arty(), journal)
+        router: Any = None  # which this board does not need
+        make_bitstream(build, example(arty()), arty(), router, journal)
 
     make()
     (home / "bin/vivado").write_text("#!/bin/sh\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hwgen.backends import systemverilog, vivado
-from hwgen.board import Zynq7, ZynqMP, board_names, load_board
+from hwgen.board import Zynq, board_names, load_board
 from hwgen.dataflow import Dataflow, build_dataflow
 from hwgen.files import Files
 from tests.networks import random_reactnet
@@ -25,23 +25,23 @@ OTHERS = {
     "kv260": ("", "", "xilinx.com:kv260_som:part0:1.4"),
 }
 VERSIONS = ("2020.1", "2020.2.2", "2023.1", "2025.1.1_AR000")
-ZYNQS = [name for name in board_names() if isinstance(load_board(name), Zynq7 | ZynqMP)]
+ZYNQS = [name for name in board_names() if isinstance(load_board(name), Zynq)]
 
 
-def zynq(name: str = "pynq-z2", **ps: str) -> Zynq7 | ZynqMP:
+def zynq(name: str = "pynq-z2", **ps: str) -> Zynq:
     """A board, with other settings of its processing system."""
     board = load_board(name)
-    assert isinstance(board, Zynq7 | ZynqMP)
+    assert isinstance(board, Zynq)
     return board.model_copy(update={"ps": board.ps.model_copy(update=ps)})
 
 
-def example(board: Zynq7 | ZynqMP, **changes: int) -> Dataflow:
+def example(board: Zynq, **changes: int) -> Dataflow:
     graph = random_reactnet(**changes)
     foldings = {layer.name: next(layer.foldings()) for layer in graph.layers}
     return build_dataflow(graph, foldings, bus_bytes=board.bus_bytes, clock_mhz=CLOCK_HZ / 1e6)
 
 
-def write(out: Path, board: Zynq7 | ZynqMP | None = None) -> Path:
+def write(out: Path, board: Zynq | None = None) -> Path:
     """A build folder as far as Vivado needs it; returns the script."""
     board = board or zynq()
     vivado.emit(example(board), board, FILES).write(out / "project")

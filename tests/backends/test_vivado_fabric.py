@@ -10,8 +10,8 @@ import pytest
 
 from hwgen.backends import systemverilog, vivado
 from hwgen.board import Artix7, Button, load_board
-from hwgen.build import for_board
 from hwgen.files import Files
+from hwgen.target import for_board
 from tests.backends.test_vivado import example, mutants, zynq
 from tests.rtl.tools import VERILATOR, run_lint, yosys
 from tests.vivado_standins import tcl, xdc
