@@ -26,7 +26,7 @@ from hwgen.engine import interpret
 from hwgen.errors import UserInputError
 from hwgen.files import Files, require_writable, seal, sweep, unseal, write_json
 from hwgen.journal import Journal
-from hwgen.layers.base import Folding
+from hwgen.layers.base import Folding, Settings
 from hwgen.quant import IntArray, QuantGraph, quantise_input
 from hwgen.saved import DATA, describe_build
 from hwgen.search import Foldings
@@ -155,7 +155,7 @@ def _for_finn(
     flow: Dataflow,
     board: Board,
     models: Files,
-    names: Mapping[str, Mapping[str, int]],
+    names: Mapping[str, Settings],
     frames: IntArray,
 ) -> Files:
     """What is handed to ``finn build``, in the folder ``finn``."""
@@ -239,7 +239,7 @@ def _import(
 
 def _finn(
     imported: Any, foldings: Mapping[str, Folding], board: Board
-) -> tuple[Files, dict[str, Any] | None, dict[str, dict[str, int]]]:
+) -> tuple[Files, dict[str, Any] | None, dict[str, Settings]]:
     """FINN's models with our folding, its own estimates of them, and the folding in its names.
 
     There are no estimates for a part that FINN does not know.

@@ -15,7 +15,7 @@ from hwgen import schema
 from hwgen.dataflow import Dataflow, Stage
 from hwgen.fifo import FifoSizing
 from hwgen.folding import Point
-from hwgen.layers.base import Layer, Resources
+from hwgen.layers.base import Layer, Resources, Settings
 from hwgen.quant import IntType, QuantGraph, Tensor
 
 STREAMS = "streams"  # the row of all FIFOs and width converters
@@ -184,9 +184,11 @@ def _role(dataflow: Dataflow, stage: Stage) -> str:
     return "table" if arrays else "stream"
 
 
-def _folding(stage: Stage) -> dict[str, int]:
+def _folding(stage: Stage) -> Settings:
     values = {"PE": stage.folding.pe, "SIMD": stage.folding.simd}
-    return {key: values[key] for key in stage.layer.folding_keys()}
+    found: Settings = {key: values[key] for key in stage.layer.folding_keys()}
+    style = stage.folding.ram_style
+    return found if style == "auto" else found | {"ram_style": style}
 
 
 def _stream(tensor: Tensor) -> schema.Stream:

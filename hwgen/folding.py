@@ -13,7 +13,8 @@ from hwgen import fifo
 from hwgen.board import Board
 from hwgen.dataflow import Dataflow, build_dataflow
 from hwgen.errors import FoldingError, ResourceError, UserInputError
-from hwgen.layers.base import Folding, Layer, Resources
+from hwgen.layers.base import Folding, Layer, Resources, Settings
+from hwgen.layers.mvau import Mvau
 from hwgen.quant import QuantGraph
 from hwgen.search import Foldings, Search, vector
 from hwgen.technology import technology_of
@@ -129,7 +130,12 @@ def fastest(graph: QuantGraph, board: Board) -> Foldings:
             low = middle + 1
         else:
             high, best = middle, found
-    return best[0]
+    chosen, flow = best
+    if flow.max_cycles > rates[high]:  # the edges, which the search leaves out, are slower
+        relaxed = _fitting(search, board, flow.max_cycles)
+        if not isinstance(relaxed, list) and relaxed[1].max_cycles <= flow.max_cycles:
+            return relaxed[0]
+    return chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +174,13 @@ def require_fit(cost: Resources, board: Board, what: str) -> None:
         )
 
 
-def to_config(graph: QuantGraph, foldings: Mapping[str, Folding]) -> dict[str, dict[str, int]]:
+def to_config(graph: QuantGraph, foldings: Mapping[str, Folding]) -> dict[str, Settings]:
     """FINN's folding configuration: ``{"Defaults": {}, "MVAU_0": {"PE": 4, "SIMD": 8}}``.
 
     Fused FINN nodes are listed with the folding of the layer that does their work, so that FINN
     can read the file too.
     """
-    config: dict[str, dict[str, int]] = {"Defaults": {}}
+    config: dict[str, Settings] = {"Defaults": {}}
     for layer in graph.layers:
         if settings := layer.settings(foldings[layer.name]):
             config[layer.name] = settings
@@ -210,12 +216,16 @@ def read_config(path: Path, graph: QuantGraph) -> Foldings:
 def _read_one(path: Path, layer: Layer, entry: object) -> Folding:
     """One layer's entry."""
     known = {"PE", "SIMD"} | {key for f in layer.foldings() for key in layer.settings(f)}
+    if isinstance(layer, Mvau):
+        known.add("ram_style")
     if not isinstance(entry, dict) or set(entry) - known:
         raise FoldingError(
             f"folding file {path}, layer {layer.name}: {entry!r} is not an object with "
             f"{' and '.join(sorted(known))}"
         )
     for key, value in entry.items():
+        if key == "ram_style":  # a word, which the layer reads
+            continue
         if not isinstance(value, int) or isinstance(value, bool):
             raise FoldingError(
                 f"folding file {path}, layer {layer.name}: {key} is {value!r}, not an integer"

@@ -331,7 +331,7 @@ class Node(_Record):
     role: str
     inputs: tuple[Stream, ...]
     outputs: tuple[Stream, ...]
-    folding: dict[str, Count]
+    folding: dict[str, Count | str]
     cycles: Count
     binary_lanes: Count = 0
 

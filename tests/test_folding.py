@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,40 @@ def test_schedules_have_as_many_firings_as_the_cycle_model_says() -> None:
             assert schedule.emit[-1] == layer.outputs[0].size // lanes_out
 
 
+def test_weights_go_into_luts_where_block_rams_are_short(tmp_path: Path) -> None:
+    graph = random_reactnet(width=32, blocks=1)
+    search = Search(graph, BOARD)
+    rate = next(r for r in search.rates if vector_of(search, r)[2] > 1)
+    free = search.least(rate)
+    assert free is not None
+    limits = np.array([1e6, 1e6, free.cost[2] / 2, 1e6])
+    found = search.least(rate, limits)
+    assert found is not None
+    assert found.cost[2] <= limits[2] < free.cost[2]
+    styles = {name: f.ram_style for name, f in found.foldings.items()}
+    assert "distributed" in styles.values()
+    for layer in graph.layers:  # and block RAM where LUTs are short, by the estimate
+        for f in layer.foldings():
+            other = layer.resources(replace(f, ram_style="auto"))
+            if f.ram_style == "distributed":
+                assert layer.resources(f).bram36 < other.bram36
+                assert layer.resources(f).lut > other.lut
+            if f.ram_style == "block":
+                assert layer.resources(f).bram36 > other.bram36
+                assert layer.resources(f).lut < other.lut
+    config = folding.to_config(graph, found.foldings)
+    path = tmp_path / "folding.json"
+    path.write_text(json.dumps(config))
+    assert folding.read_config(path, graph) == found.foldings
+
+
+def vector_of(search: Search, cycles: int) -> np.ndarray:
+    """Cost of the least design of a rate."""
+    found = search.least(cycles)
+    assert found is not None
+    return found.cost
+
+
 def test_unreachable_rate_names_the_slowest_layer() -> None:
     with pytest.raises(FoldingError, match=r"layer Window_0 takes at least \d+ cycles.*--fps"):
         folding.for_rate(random_reactnet(), BOARD, max_cycles=10)
@@ -165,6 +200,11 @@ def test_folding_file_round_trips(tmp_path: Path) -> None:
         ('{"MVAU_99": {"PE": 1}}', "MVAU_99, which the network does not have"),
         ('{"MVAU_1": {"PE": "two"}}', "PE is 'two', not an integer"),
         ('{"MVAU_1": {"LANES": 2}}', "PE and SIMD"),
+        (
+            '{"MVAU_1": {"ram_style": "ultra"}}',
+            "MVAU_1: ram_style 'ultra' is not one of auto",
+        ),
+        ('{"Window_0": {"ram_style": "block"}}', "PE and SIMD"),
         ("[1, 2]", "cannot be read as JSON"),
         ("{", "cannot be read as JSON"),
     ],

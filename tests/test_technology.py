@@ -40,7 +40,7 @@ def test_a_7_series_cost_is_the_layers_own() -> None:
 
 def test_an_unknown_kind_costs_what_others_do() -> None:
     cost = Resources(10, 10, 1.5, 2)
-    assert ECP5.price("a new kind", cost) == ECP5.price(OTHER, cost) == Resources(25, 10, 1.5, 2)
+    assert ECP5.price("a new kind", cost) == ECP5.price(OTHER, cost) == Resources(30, 10, 1.5, 2)
 
 
 def test_every_stage_and_fifo_of_a_plan_is_priced_for_the_board(graph: QuantGraph) -> None:

@@ -13,6 +13,7 @@ import yaml
 from hwgen.board import Board, Zynq
 from hwgen.errors import ToolError, UserInputError
 from hwgen.files import Files, to_json
+from hwgen.layers.base import Settings
 from hwgen.quant import IntArray
 from hwgen.run import find_tool, run_tool
 from hwgen.schema import FinnBuild
@@ -44,7 +45,7 @@ PRODUCTS = ("estimate_reports", "stitched_ip", "rtlsim_performance")
 
 def emit(
     model: bytes,
-    foldings: Mapping[str, Mapping[str, int]],
+    foldings: Mapping[str, Settings],
     board: Board,
     clock_mhz: float,
     *,

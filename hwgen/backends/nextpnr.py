@@ -107,7 +107,10 @@ class Router:
         _require_room(occupied(_cells(design, top)), room, self.part)
         options = ["--lpf", "board.lpf", "--textcfg", "board.config"]
         found = self._routed(top, design, options, {"board.lpf": around.lpf}, _require_board)
-        clocks = {name: float(row["achieved"]) for name, row in found["fmax"].items()}
+        clocks = {
+            name.removeprefix("$glbnet$"): float(row["achieved"])
+            for name, row in found["fmax"].items()
+        }
         timing = self._timing(top, design, found, out_of_context=False)
         return Routed(timing, clocks, found["config"].encode())
 

@@ -60,15 +60,16 @@ def _xc7_fine(period_ps: int) -> tuple[str, ...]:
     a layer is a part of a design and has no pads and clock buffers of its own. LUT mapping is
     ours: synth_xilinx prices a LUT2 below half a LUT6, hoping that two share a site, and maps
     for the least depth, which leaves more LUTs than an implementation at this clock needs
-    (measured: up to a quarter); here each LUT is one, and area is recovered on every path that
-    meets the clock period.
+    (measured: up to a quarter); here each LUT is one, two and four of them with their MUXF7 and
+    MUXF8 make functions of seven and eight inputs, and area is recovered on every path that meets
+    the clock period.
     """
     return (
         f"{_XC7} map_ffram:map_luts",
         "opt_expr -mux_undef -noclkinv",
         f"scratchpad -set abc9.D {period_ps}",
         "scratchpad -set abc9.W 300",  # picoseconds a net takes, as synth_xilinx has it
-        "abc9 -luts 6:1",
+        "abc9 -luts 6:1,2,4",
         "clean",
         "setattr -mod -unset keep_hierarchy *",
         "flatten",

@@ -29,7 +29,7 @@ from hwgen.frontend.quant_graph import to_quant_graph
 from hwgen.frontend.streamline import streamline
 from hwgen.frontend.values import IntegerGraph
 from hwgen.layers import Window
-from hwgen.layers.base import Folding
+from hwgen.layers.base import Folding, Settings
 from hwgen.quant import IntArray, IntType, QuantGraph, Scaling, prepare, quantise_input
 
 Say = Callable[[str], None]
@@ -153,7 +153,9 @@ def fold(imported: Imported, foldings: Mapping[str, Folding]) -> ModelWrapper:
         pe_as_simd = streaming or carriers[node.name] in pools
         layer = imported.graph.layer(carriers[node.name])
         simd = folding.pe if pe_as_simd else folding.simd
-        settings = {"PE": folding.pe, "SIMD": simd}
+        settings: Settings = {"PE": folding.pe, "SIMD": simd}
+        if folding.ram_style != "auto":
+            settings["ram_style"] = folding.ram_style
         if isinstance(layer, Window):
             settings["SIMD"] = layer.lanes(folding)[0]
             settings["parallel_window"] = int(folding == layer.patch)
@@ -193,17 +195,19 @@ def finn_estimates(folded: ModelWrapper, part: str) -> dict[str, Any]:
     }
 
 
-def finn_folding(folded: ModelWrapper, part: str) -> dict[str, dict[str, int]]:
+def finn_folding(folded: ModelWrapper, part: str) -> dict[str, Settings]:
     """PE and SIMD by the names that nodes have in ``finn build``, once specialised for the part."""
     with compare.quiet():
         model, _ = _specialised(folded, part)
-    config: dict[str, dict[str, int]] = {"Defaults": {}}
+    config: dict[str, Settings] = {"Defaults": {}}
     for node in model.graph.node:
         op = getCustomOp(node)
         keys = [key for key in ("PE", "SIMD") if key in op.get_nodeattr_types()]
         config[node.name] = {key: int(op.get_nodeattr(key)) for key in keys}
         if "parallel_window" in op.get_nodeattr_types() and op.get_nodeattr("parallel_window"):
             config[node.name]["parallel_window"] = 1
+        if node.op_type.startswith("MVAU") and op.get_nodeattr("ram_style") != "auto":
+            config[node.name]["ram_style"] = op.get_nodeattr("ram_style")
     return config
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,13 +18,24 @@ from hwgen import ops
 from hwgen.errors import FoldingError, UnsupportedError
 from hwgen.quant import IntArray, Range, Tensor
 
+RAM_STYLES = ("auto", "block", "distributed")
+
 
 @dataclass(frozen=True, slots=True)
 class Folding:
-    """FINN's two degrees of parallelism: ``pe`` outputs and ``simd`` inputs a cycle."""
+    """FINN's two degrees of parallelism: ``pe`` outputs and ``simd`` inputs a cycle.
+
+    ``ram_style``, FINN's name too: whether weights lie in block RAM, in LUTs, or where their
+    number and the depth of the memory suggest.
+    """
 
     pe: int = 1
     simd: int = 1
+    ram_style: str = "auto"
+
+
+Settings = dict[str, int | str]
+"""A folding as FINN's configuration has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,10 +261,11 @@ class Layer(ABC):
             keys.append("SIMD")
         return tuple(keys)
 
-    def settings(self, folding: Folding) -> dict[str, int]:
+    def settings(self, folding: Folding) -> Settings:
         """A folding as FINN's configuration has it."""
         values = {"PE": folding.pe, "SIMD": folding.simd}
-        return {key: values[key] for key in self.folding_keys()}
+        found: Settings = {key: values[key] for key in self.folding_keys()}
+        return found if folding.ram_style == "auto" else found | {"ram_style": folding.ram_style}
 
     def read_settings(self, settings: Mapping[str, int]) -> Folding:
         """The folding of an entry of FINN's configuration; what it does not name is 1."""
@@ -262,7 +274,7 @@ class Layer(ABC):
     def legal(self, folding: Folding) -> Folding:
         """Return ``folding``, or raise ``FoldingError`` that shows the legal values."""
         found = list(self.foldings())
-        if folding not in found:
+        if replace(folding, ram_style="auto") not in found:
             pes = sorted({f.pe for f in found})
             simds = sorted({f.simd for f in found})
             raise FoldingError(

@@ -8,6 +8,8 @@ from hwgen.layers.base import Resources
 
 ROM_LUT_DEPTH = 64  # templates/rtl/rom.sv: deeper and larger tables go to block RAM
 ROM_LUT_BITS = 2048
+MOST_LUT_DEPTH = 1024  # words of a table that may be told to lie in LUTs: 16 LUTs a bit
+LEAST_BLOCK_DEPTH = 16  # a table that may be told to lie in block RAM is deeper
 
 
 def ram_luts(width: int, depth: int) -> float:
@@ -34,11 +36,24 @@ def block_rams(width: int, depth: int) -> float:
     return min(0.5 * ceil(width / w) * ceil(depth / d) for w, d in BLOCK_SHAPES)
 
 
-def rom(width: int, depth: int) -> Resources:
-    """A table: nothing for a single word, LUTs while it is small, else block RAM."""
+def in_block(width: int, depth: int, style: str = "auto") -> bool:
+    """Whether a table lies in block RAM, by size unless ``style`` says."""
+    large = depth > ROM_LUT_DEPTH and width * depth > ROM_LUT_BITS
+    return depth > 1 and (large if style == "auto" else style == "block")
+
+
+def ram_styles(width: int, depth: int) -> tuple[str, ...]:
+    """The styles to choose among for a table; only one where the other never pays."""
+    if in_block(width, depth):
+        return ("auto", "distributed") if depth <= MOST_LUT_DEPTH else ("auto",)
+    return ("auto", "block") if depth > LEAST_BLOCK_DEPTH else ("auto",)
+
+
+def rom(width: int, depth: int, style: str = "auto") -> Resources:
+    """A table: nothing for a single word; LUTs while it is small, else block RAM, unless told."""
     if depth == 1:
         return Resources()
-    if depth > ROM_LUT_DEPTH and width * depth > ROM_LUT_BITS:
+    if in_block(width, depth, style):
         return Resources(bram36=block_rams(width, depth))
     if depth <= 16:  # of a few words there are few different columns, each made once
         columns = min(width, 2 ** (depth - 1))
@@ -49,5 +64,5 @@ def rom(width: int, depth: int) -> Resources:
 def rom_in_luts(width: int, depth: int) -> Resources:
     """A table of more than 16 words in LUTs: one a bit and 64 words, and what selects."""
     banks = ceil(depth / ROM_LUT_DEPTH)
-    select = 1 if banks == 1 else 1.6 if banks <= 4 else 2.2
+    select = 1 if banks <= 2 else 1.1 if banks <= 4 else 1.3
     return Resources(lut=width * banks * select, ff=width)

@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 
+from hwgen.layers.base import RAM_STYLES, Folding
 from hwgen.quant import IntArray
 
 
@@ -37,3 +38,9 @@ def mem_file(kind: str, lanes: IntArray, bits: int) -> tuple[str, bytes]:
     rows = np.asarray(lanes)
     content = text(words(rows, bits), bits * rows.shape[1])
     return f"{named(kind, content)}.mem", content
+
+
+def style_parameter(folding: Folding) -> dict[str, int]:
+    """``STYLE`` of rom.sv, where it is not that of the size."""
+    style = RAM_STYLES.index(folding.ram_style)
+    return {"STYLE": style} if style else {}

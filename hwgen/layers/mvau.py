@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 import numpy as np
 
+from hwgen.errors import FoldingError
 from hwgen.layers.base import (
+    RAM_STYLES,
     Call,
     Choice,
     FinnNode,
@@ -20,8 +22,8 @@ from hwgen.layers.base import (
     Schedule,
     divisors,
 )
-from hwgen.layers.costs import ram_luts, rom
-from hwgen.layers.memory import mem_file
+from hwgen.layers.costs import ram_luts, ram_styles, rom
+from hwgen.layers.memory import mem_file, style_parameter
 from hwgen.layers.multiplier import Multiplier
 from hwgen.layers.xnor_unit import XnorUnit, choose, smallest, xnor_units
 from hwgen.quant import BINARY, IntArray, IntType, Range
@@ -56,10 +58,27 @@ class Mvau(Layer):
         if lo < self.output.dtype.lo or hi > self.output.dtype.hi:
             raise self.fail(f"sums reach [{lo}, {hi}], outside {self.output.dtype}")
 
+    @property
+    def weight_bits(self) -> int:
+        """Bits of a weight in memory."""
+        return 1
+
     def foldings(self) -> Iterator[Folding]:
-        """SIMD divides K, PE divides M; FINN's rule."""
+        """SIMD divides K, PE divides M, FINN's rule; and where the weights lie."""
         k, m = self.matrix
-        return (Folding(pe, simd) for simd in divisors(k) for pe in divisors(m))
+        for simd in divisors(k):
+            for pe in divisors(m):
+                styles = ram_styles(pe * simd * self.weight_bits, k * m // (pe * simd))
+                yield from (Folding(pe, simd, style) for style in styles)
+
+    def read_settings(self, settings: Mapping[str, int]) -> Folding:
+        """PE, SIMD and ram_style."""
+        style = str(settings.get("ram_style", "auto"))
+        if style not in RAM_STYLES:
+            raise FoldingError(
+                f"layer {self.name}: ram_style {style!r} is not one of {', '.join(RAM_STYLES)}"
+            )
+        return replace(Layer.read_settings(self, settings), ram_style=style)
 
     def lanes(self, folding: Folding) -> tuple[int, int]:
         """SIMD elements in, PE elements out."""
@@ -101,7 +120,7 @@ class Mvau(Layer):
         sf, nf = self.fold(folding)
         width = folding.pe * folding.simd * weight_bits
         replay = ram_luts(folding.simd * self.input.dtype.bits, 2 * sf) if nf > 1 else 0
-        return rom(width, sf * nf) + Resources(lut=replay)
+        return rom(width, sf * nf, folding.ram_style) + Resources(lut=replay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +201,11 @@ class IntMvau(Mvau):
         """What a lane multiplies with."""
         return Multiplier.of(self.input.dtype, self.weights)
 
+    @property
+    def weight_bits(self) -> int:
+        """As the multiplier takes them."""
+        return self.multiplier.weight_bits
+
     def check(self) -> None:
         """No sum of any order leaves the accumulator, which has at most 32 bits."""
         self.check_shapes()
@@ -241,6 +265,7 @@ class IntMvau(Mvau):
                 "PE": folding.pe,
                 **mult.parameters,
                 "ACC_BITS": acc,
+                **style_parameter(folding),
                 "WEIGHTS": weights,
                 "BIAS": bias,
             },

@@ -18,6 +18,7 @@ from hwgen.layers.base import (
     Resources,
     RtlInstance,
     Schedule,
+    Settings,
     lane_foldings,
 )
 from hwgen.layers.costs import block_rams, ram_luts
@@ -94,10 +95,10 @@ class Window(Layer):
         if self.patch is not None:
             yield self.patch
 
-    def settings(self, folding: Folding) -> dict[str, int]:
+    def settings(self, folding: Folding) -> Settings:
         """FINN folds the window by channels, and says apart that it shows whole patches."""
-        whole = folding == self.patch
-        return {"SIMD": self.lanes(folding)[0]} | ({"parallel_window": 1} if whole else {})
+        found: Settings = {"SIMD": self.lanes(folding)[0]}
+        return found | {"parallel_window": 1} if folding == self.patch else found
 
     def read_settings(self, settings: Mapping[str, int]) -> Folding:
         """A parallel window takes all channels at once."""

@@ -27,11 +27,11 @@ from math import ceil
 
 import numpy as np
 
-from hwgen.layers.base import Choice, Folding, Parameter, Resources, RtlInstance
+from hwgen.layers.base import RAM_STYLES, Choice, Folding, Parameter, Resources, RtlInstance
 from hwgen.layers.compressor import Tree, compress
 from hwgen.layers.compressor_rtl import describe
 from hwgen.layers.costs import ram_luts, rom
-from hwgen.layers.memory import mem_file
+from hwgen.layers.memory import mem_file, style_parameter
 from hwgen.layers.stairs import area
 from hwgen.quant import IntArray
 
@@ -84,7 +84,7 @@ class XnorUnit(ABC):
         """Weights in words of so many bits, and the replay buffer where vectors are read again."""
         sf, nf = self.folds
         replay = ram_luts(self.folding.simd, 2 * sf) if nf > 1 else 0
-        return rom(word_bits, sf * nf) + Resources(lut=replay)
+        return rom(word_bits, sf * nf, self.folding.ram_style) + Resources(lut=replay)
 
     def words(self, weights: IntArray) -> IntArray:
         """Bits of word nf * SF + sf: W[sf * SIMD + i, nf * PE + p] at p * SIMD + i."""
@@ -131,6 +131,7 @@ class AdderUnit(XnorUnit):
                 "SIMD": self.folding.simd,
                 "PE": self.folding.pe,
                 "ACC_BITS": self.bits,
+                **style_parameter(self.folding),
                 "WEIGHTS": name,
             },
             {name: content},
@@ -187,8 +188,9 @@ class TreeUnit(XnorUnit):
         if not self.varied:
             return 0
         extra, word = ceil(self.sum_bits / sf), pe * self.folding.simd
-        with_weights = rom(word + pe * extra, sf * nf)
-        apart = rom(word, sf * nf) + self.table
+        style = self.folding.ram_style
+        with_weights = rom(word + pe * extra, sf * nf, style)
+        apart = rom(word, sf * nf, style) + self.table
         return extra if area(with_weights) <= area(apart) else 0
 
     @property
@@ -258,7 +260,8 @@ class TreeUnit(XnorUnit):
         k, m = self.weights.shape
         kind = "sign" if self.thresholds is not None else f"b{self.bits}"
         shape = f"k{k}_m{m}_simd{self.folding.simd}_pe{self.folding.pe}"
-        return f"mvau_{self.form}_{shape}_{kind}"
+        style = "" if self.folding.ram_style == "auto" else f"_{self.folding.ram_style}"
+        return f"mvau_{self.form}_{shape}_{kind}{style}"
 
     def _context(self) -> dict[str, object]:
         """What the module's template needs."""
@@ -282,6 +285,7 @@ class TreeUnit(XnorUnit):
             "stages": self.stages,
             "late": int(self.late),
             "hold": int(self.folds[0] > 1),
+            "style": RAM_STYLES.index(self.folding.ram_style),
             "tree": self.tree,
         }
 

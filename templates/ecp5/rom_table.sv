@@ -17,7 +17,7 @@ module rom_table #(
     input  wire logic [$clog2(DEPTH)-1:0] addr_i,
     output      logic [WIDTH-1:0]         data_o
 );
-  if (BLOCK != 0) begin : gen_block
+  if (BLOCK == 1) begin : gen_block
     (* rom_style = "block" *) logic [WIDTH-1:0] words[DEPTH];
     initial $readmemh(INIT, words);
     always_ff @(posedge clk_i) if (en_i) data_o <= words[addr_i];

@@ -5,6 +5,7 @@
 // EXTRA       further bits of a weight word for every column
 // STAGES      registers between operands and the sum that adds them up
 // LATE        1: the operands stop a cycle before everything else does
+// STYLE       where the weights lie, as rom.sv has it
 // WEIGHTS     memory file; word nf*SF + sf holds W[sf*SIMD + i, nf*PE + p] at bit p*SIMD + i, and
 //             the further bits of column p at bit PE*SIMD + p*EXTRA
 //
@@ -16,7 +17,7 @@
 // and last_o mark the first and the last time for a column, and extra_o are the further bits.
 // m_valid_o follows the last time and stays until m_ready_i.
 // s_ready_o depends combinationally on m_ready_i where NF = 1.
-// Memories: the replay buffer (LUTRAM) and the weights (LUTs, or block RAM where large).
+// Memories: the replay buffer (LUTRAM) and the weights (rom.sv).
 `default_nettype none
 
 module mvau_fetch #(
@@ -27,6 +28,7 @@ module mvau_fetch #(
     parameter int unsigned EXTRA  = 0,
     parameter int unsigned STAGES = 1,
     parameter int unsigned LATE   = 0,
+    parameter int unsigned STYLE  = 0,
     parameter              WEIGHTS,
     localparam int unsigned EXTRA_BITS = EXTRA > 0 ? PE * EXTRA : 1
 ) (
@@ -68,7 +70,7 @@ module mvau_fetch #(
   always_ff @(posedge clk_i) if (go) a_o <= x;
 
   wire logic [PE*(SIMD+EXTRA)-1:0] word;
-  rom #(.WIDTH(PE * (SIMD + EXTRA)), .DEPTH(SF * NF), .INIT(WEIGHTS)) u_weights (
+  rom #(.WIDTH(PE * (SIMD + EXTRA)), .DEPTH(SF * NF), .STYLE(STYLE), .INIT(WEIGHTS)) u_weights (
       .clk_i(clk_i), .en_i(go), .addr_i(index), .data_o(word)
   );
   assign w_o = word[PE*SIMD-1:0];

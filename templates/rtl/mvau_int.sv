@@ -11,13 +11,14 @@
 // ACC_BITS             bits of an output lane
 // WEIGHTS              memory file; word nf*SF + sf holds W[sf*SIMD + i, nf*PE + p] at bit
 //                      (p*SIMD + i)*W_BITS
+// STYLE                where the weights lie, as rom.sv has it
 // BIAS                 memory file; word nf holds bias[nf*PE + p] at bit p*ACC_BITS
 //
 // Input: SF beats a pixel, row 0 lowest. Output: NF beats a pixel, lane 0 lowest.
 // Initiation interval SF*NF a pixel, without a bubble between pixels. Latency 3 + STAGES from the
 // last beat of a vector that leaves the replay buffer (with NF = 1: that arrives) to y.
 // s_ready_o depends combinationally on m_ready_i where NF = 1.
-// Memories: the replay buffer (LUTRAM); weights and bias (LUTs, or block RAM where large).
+// Memories: the replay buffer (LUTRAM); weights and bias (rom.sv).
 // Products are registered, so they fit DSP blocks where DSP is 1.
 `default_nettype none
 
@@ -33,6 +34,7 @@ module mvau_int #(
     parameter int unsigned W_BIPOLAR = 0,
     parameter int unsigned DSP      = 1,
     parameter int unsigned ACC_BITS = 21,
+    parameter int unsigned STYLE    = 0,
     parameter              WEIGHTS,
     parameter              BIAS
 ) (
@@ -76,7 +78,7 @@ module mvau_int #(
   logic [SIMD*A_BITS-1:0] a;
   wire logic [PE*SIMD*W_BITS-1:0] w;
   always_ff @(posedge clk_i) if (en) a <= x;
-  rom #(.WIDTH(PE * SIMD * W_BITS), .DEPTH(SF * NF), .INIT(WEIGHTS)) u_weights (
+  rom #(.WIDTH(PE * SIMD * W_BITS), .DEPTH(SF * NF), .STYLE(STYLE), .INIT(WEIGHTS)) u_weights (
       .clk_i(clk_i), .en_i(en), .addr_i(index), .data_o(w)
   );
 

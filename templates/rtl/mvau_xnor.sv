@@ -5,13 +5,14 @@
 // K, M        rows and columns of the weight matrix
 // SIMD, PE    rows and columns a cycle; they divide K and M. SF = K/SIMD, NF = M/PE.
 // ACC_BITS    bits of an output lane, at least those of K (K = 2^n needs n+1)
+// STYLE       where the weights lie, as rom.sv has it
 // WEIGHTS     memory file; word nf*SF + sf holds W[sf*SIMD + i, nf*PE + p] at bit p*SIMD + i
 //
 // Input: SF beats a pixel, row i of the beat at bit i. Output: NF beats a pixel, lane p lowest.
 // Initiation interval SF*NF a pixel, without a bubble between pixels. Latency 2 + STAGES from the
 // last beat of a vector that leaves the replay buffer (with NF = 1: that arrives) to y.
 // s_ready_o depends combinationally on m_ready_i where NF = 1.
-// Memories: the replay buffer (LUTRAM) and the weights (LUTs, or block RAM where large).
+// Memories: the replay buffer (LUTRAM) and the weights (rom.sv).
 // Any family; where the weights are constants, synthesis takes them into the adders.
 `default_nettype none
 
@@ -21,6 +22,7 @@ module mvau_xnor #(
     parameter int unsigned SIMD     = 32,
     parameter int unsigned PE       = 4,
     parameter int unsigned ACC_BITS = 7,
+    parameter int unsigned STYLE    = 0,
     parameter              WEIGHTS
 ) (
     input  wire logic                   clk_i,
@@ -47,7 +49,7 @@ module mvau_xnor #(
   wire logic last, extra;
   // verilator lint_on UNUSEDSIGNAL
   mvau_fetch #(
-      .K(K), .M(M), .SIMD(SIMD), .PE(PE), .STAGES(STAGES), .WEIGHTS(WEIGHTS)
+      .K(K), .M(M), .SIMD(SIMD), .PE(PE), .STAGES(STAGES), .STYLE(STYLE), .WEIGHTS(WEIGHTS)
   ) u_fetch (
       .clk_i(clk_i), .rst_i(rst_i),
       .s_valid_i(s_valid_i), .s_ready_o(s_ready_o), .s_data_i(s_data_i),

@@ -2,8 +2,10 @@
 //
 // WIDTH    bits of a word
 // DEPTH    words; 1 makes a constant
-// BLOCK    1: block RAM; 0: what synthesis finds best, for shallow ones LUTs. By default block
-//          RAM where 64 words, which one LUT a bit holds, do not suffice for many bits.
+// STYLE    0: by size; 1: block RAM; 2: LUTs
+// BLOCK    1: block RAM; 2: LUTs; 0: what synthesis finds best, for shallow ones LUTs. By default
+//          as STYLE says, by size block RAM where 64 words, which one LUT a bit holds, do not
+//          suffice for many bits.
 // INIT     memory file for $readmemh, one word a line
 //
 // data_o is the word that addr_i named in the last cycle with en_i: latency 1.
@@ -12,7 +14,9 @@
 module rom #(
     parameter int unsigned WIDTH = 8,
     parameter int unsigned DEPTH = 16,
-    parameter int unsigned BLOCK = (DEPTH > 64 && WIDTH * DEPTH > 2048) ? 1 : 0,
+    parameter int unsigned STYLE = 0,
+    parameter int unsigned BLOCK =
+        STYLE != 0 ? STYLE : (DEPTH > 64 && WIDTH * DEPTH > 2048) ? 1 : 0,
     parameter              INIT,
     localparam int unsigned ADDR_BITS = DEPTH > 1 ? $clog2(DEPTH) : 1
 ) (

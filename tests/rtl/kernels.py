@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,12 @@ from hwgen.quant import BINARY, IntArray, IntType, Tensor
 from tests.rtl.bench import Bench, Result, check_layer
 
 Case = tuple[Layer, Folding]
+
+
+def styled(case: Case, ram_style: str) -> Case:
+    """The same with its weights in block RAM or in LUTs."""
+    layer, folding = case
+    return _case(layer, replace(folding, ram_style=ram_style))
 
 
 def label(case: Case) -> str:

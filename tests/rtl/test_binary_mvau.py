@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.rtl.bench import ROUGH, Bench, Dut, initiation_interval
-from tests.rtl.kernels import Case, check_cycles, check_layer, sign_by, xnor_by
+from tests.rtl.kernels import Case, check_cycles, check_layer, sign_by, styled, xnor_by
 from tests.rtl.test_kernels_synthesis import cells_of, flip_flops
 from tests.rtl.tools import lint, luts
 
@@ -28,8 +28,11 @@ SHAPES = [  # pixels, k, m, pe, simd
     (2, 14, 3, 1, 7),
 ]
 KINDS = [(make, unit) for make in (xnor_by, sign_by) for unit in (RIPPLE, AND)]
+STYLED = [(make, unit, style) for make, unit in KINDS for style in ("block", "distributed")]
 CASES = [make(unit, *shape) for make, unit in KINDS for shape in SHAPES]
+CASES += [styled(make(unit, *SHAPES[6]), style) for make, unit, style in STYLED]
 IDS = [f"{m.__name__}-{unit.split()[0]}-{i}" for m, unit in KINDS for i in range(len(SHAPES))]
+IDS += [f"{m.__name__}-{unit.split()[0]}-{style}" for m, unit, style in STYLED]
 INDICES = pytest.mark.parametrize("index", range(len(CASES)), ids=IDS)
 
 

@@ -14,7 +14,17 @@ from hwgen.layers.base import literal
 from hwgen.quant import BINARY, IntType
 from tests.layers.stairs import batch_norm, rprelu
 from tests.rtl.bench import Dut
-from tests.rtl.kernels import Case, affine, by_unit, integer, staircase, window, xnor_by
+from tests.rtl.kernels import (
+    Case,
+    affine,
+    by_unit,
+    integer,
+    sign_by,
+    staircase,
+    styled,
+    window,
+    xnor_by,
+)
 from tests.rtl.tools import RTL, luts, yosys
 
 UINT8, INT8, UINT10 = IntType(8), IntType(8, signed=True), IntType(10)
@@ -91,7 +101,11 @@ EXPECTED: list[tuple[Case, float, int, int, int]] = [
     (xnor_by("adders", 1, 288, 32, pe=4, simd=32), 2, 320, 190, 0),  # 72 x 128
     (xnor_by("adders", 1, 64, 64, pe=1, simd=2), 0.5, 60, 60, 0),  # 2048 x 2
     (xnor_by("adders", 1, 288, 64, pe=8, simd=9), 1, 270, 140, 0),  # 256 x 72
+    (styled(xnor_by("adders", 1, 144, 16, pe=4, simd=16), "block"), 1, 230, 140, 0),
+    (styled(xnor_by("adders", 1, 288, 32, pe=4, simd=32), "distributed"), 0, 600, 330, 0),
+    (styled(sign_by("AND", 1, 288, 32, pe=4, simd=32), "distributed"), 0, 480, 520, 0),
     (integer(1, 27, 8, pe=2, simd=3, a=UINT8, w=INT8), 0, 320, 180, 6),
+    (styled(integer(1, 27, 8, pe=2, simd=3, a=UINT8, w=INT8), "block"), 1, 320, 180, 6),
     (staircase(1, 16, 1, UINT8, 1, BINARY, 0), 0, 25, 30, 0),
     (staircase(1, 16, 1, UINT8, 15, INT4, -8), 0, 110, 110, 0),  # 16 .. 128 words
     (staircase(1, 64, 1, UINT10, 31, IntType(5), 0), 1.5, 120, 140, 0),  # 64 .. 1024 words
