@@ -258,7 +258,9 @@ def run(build_dir: Path, images: Path | None, port: str, **options: Any) -> None
 @click.option("--drop", type=SHARE, default=0.0, help="share of bytes that are lost")
 @click.option("--repeat", type=SHARE, default=0.0, help="share of bytes that come twice")
 @click.option("--garbage", type=SHARE, default=0.0, help="bursts of random bytes, per byte")
-@click.option("--replay", type=SHARE, default=0.0, help="share of frames that come twice")
+@click.option(
+    "--replay", type=SHARE, default=0.0, help="share of frames behind which an old one comes"
+)
 @click.option("--reset", type=click.IntRange(0), default=0, help="reset after every N bytes")
 @click.option("--skew", type=float, default=0.0, help="by which share the host's bits are longer")
 @click.option("--exact", is_flag=True, help="with the board's clock and baud rate: slower")

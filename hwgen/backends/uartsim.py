@@ -28,9 +28,9 @@ class Faults:
     """What goes wrong on the line, both ways; probabilities, drawn with ``seed``.
 
     ``noise``: of a bit to be flipped; ``drop``, ``repeat``: of a byte to be lost, or to come twice;
-    ``garbage``: of random bytes in front of a byte; ``replay``: of a frame to reach the board
-    twice. ``reset``: the board is reset after every so many bytes of the host. ``skew``: by which
-    share the host's bits are longer than the board's.
+    ``garbage``: of random bytes in front of a byte; ``replay``: of one of the last 8 data frames
+    to reach the board again. ``reset``: the board is reset after every so many bytes of the host.
+    ``skew``: by which share the host's bits are longer than the board's.
     """
 
     seed: int = 0

@@ -36,6 +36,7 @@ class Link:
         self._deframer = Deframer()
         self._recent: deque[bool] = deque(maxlen=RECENT)  # of frames: damaged
         self._heard = time.monotonic()
+        self._numbers: set[int] = set()  # of sessions so far
 
     def find(self, build_id: int, build: str) -> Info:
         """Ask the board what it is; raises ``LineError`` unless it is of that build."""
@@ -86,7 +87,9 @@ class Link:
                 "another bitstream was loaded while images were under way: build "
                 f"{now_there.build_id:016x} instead of {info.build_id:016x}; load it again"
             )
-        number = random.choice([n for n in range(1, 256) if n != frame.session])
+        unused = set(range(1, 256)) - self._numbers or set(range(1, 256))
+        number = random.choice(sorted(unused - {frame.session}))
+        self._numbers.add(number)
         asked = time.monotonic()
         self._ask(HostFrame(Kind.OPEN, number), session=number)
         self.statistics.sessions += 1

@@ -12,7 +12,7 @@
 //   --drop P        of a byte to be lost
 //   --repeat P      of a byte to come twice
 //   --garbage P     of 1 to 64 random bytes in front of a byte
-//   --replay P      of a whole frame of the host to come twice
+//   --replay P      of one of the host's last 8 data frames to come again, behind a frame
 //   --reset N       resets the board after every N bytes of the host
 #include <fcntl.h>
 #include <poll.h>
@@ -51,7 +51,8 @@ constexpr std::uint8_t kFlag = 0x7E;
 constexpr int kBitsAByte = 10;             // with start and stop bit
 constexpr std::uint64_t kPollClocks = 64;  // between two looks at the terminal
 constexpr int kResetClocks = 8;
-constexpr std::size_t kGarbage = 64, kQueue = 4096;
+constexpr std::size_t kGarbage = 64, kQueue = 4096, kRecent = 8;
+constexpr std::uint8_t kStream = 3;  // kind of frames that carry data
 
 volatile std::sig_atomic_t stopping = 0;
 
@@ -172,6 +173,8 @@ class Faults {
         ++counts_.noise;
         return !level;
     }
+
+    std::size_t any(std::size_t count) { return random_.next() % count; }
 
     bool replay() {
         const bool yes = random_.chance(options_.replay);
@@ -327,8 +330,13 @@ class Board {
             frame_.push_back(byte);
             for (const std::uint8_t arriving : faults_.pass(byte)) sender_.push(arriving);
             if (byte == kFlag) {
-                if (frame_.size() > 2 && faults_.replay())
-                    for (const std::uint8_t again : frame_) sender_.push(again);
+                if (frame_.size() > 2 && (frame_[1] & 3) == kStream) {
+                    recent_.push_back(frame_);
+                    if (recent_.size() > kRecent) recent_.pop_front();
+                    if (faults_.replay())
+                        for (const std::uint8_t again : recent_[faults_.any(recent_.size())])
+                            sender_.push(again);
+                }
                 frame_.assign(1, kFlag);
             }
             if (options_.reset && counts_.bytes_in % options_.reset == 0) {
@@ -347,6 +355,7 @@ class Board {
     VerilatedContext context_;
     std::unique_ptr<Vhwgen_uart_top> top_;
     std::vector<std::uint8_t> frame_;  // of the host, as sent
+    std::deque<std::vector<std::uint8_t>> recent_;
 };
 
 void write_counts(const Counts& c, const std::string& path) {

@@ -24,6 +24,7 @@ from hwgen.host import run as run_module
 from hwgen.host.design import Design
 from hwgen.host.line import Line
 from hwgen.host.link import Link
+from hwgen.host.protocol import BoardFrame, HostFrame, Kind
 from hwgen.host.run import Outcome, run_build, transfer
 from hwgen.quant import IntArray
 from hwgen.saved import DATA
@@ -173,6 +174,27 @@ def test_a_host_killed_in_mid_frame_leaves_a_board_that_answers_right(
                 described, port, BAUD, described.to_bytes(images), build="x", timeout_s=30
             )
             np.testing.assert_array_equal(outcome.results, expected)
+
+
+def test_acknowledging_what_was_not_sent_or_long_before_changes_nothing(
+    program: Path, described: Design
+) -> None:
+    images, _ = frames(60)
+    with uartsim.running(program) as (port, _):
+        line = Line(port, BAUD, timeout_s=5)
+        link = Link(line, 30)
+        info = link.find(described.build_id, "x")
+        data = described.to_bytes(images)
+        have = len(link.run(data, info))
+        (session,) = link._numbers
+        for acknowledged in (have, have - 300, have + 1, have + 40_000, have):
+            frame = HostFrame(Kind.STREAM, session, len(data), acknowledged, resend=True)
+            line.write(frame.encode())
+            answers: list[BoardFrame] = []
+            while not answers:
+                answers = link._frames()
+            assert (answers[-1].position, answers[-1].data) == (have, b""), acknowledged
+        line.close()
 
 
 def test_a_board_of_another_build_is_refused(
