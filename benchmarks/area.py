@@ -4,9 +4,9 @@
 
 Designs of several networks and rates for the PYNQ-Z2 are synthesised kernel by kernel (results are
 cached, so a second run is short). The first table has the error of the estimated LUTs, by which
-folding decides, for each kind of kernel and for whole designs; the second FINN's CNV-W1A1 beside
-ours at its rate; the third the slopes of LUTs over rate and over width, both logarithmic: 1 would
-be proportional.
+folding decides, for each kind of kernel and for whole designs; the second the share of a ReActNet's
+LUTs that batch norm, RSign and RPReLU take; the third FINN's CNV-W1A1 beside ours at its rate; the
+last the slopes of LUTs over rate and over width, both logarithmic: 1 would be proportional.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from hwgen.board import Board, load_board
 from hwgen.build import yosys_cache
 from hwgen.dataflow import Dataflow
 from hwgen.frontend.importer import import_model
+from hwgen.layers import Threshold
 from hwgen.layers.base import Resources
 from hwgen.quant import QuantGraph
 from tests import brevitas_models
@@ -44,6 +45,7 @@ FINN_LANES, FINN_CYCLES = 2_273, 32_768
 RATES = (1, 4, 16)  # parts of the fastest rate
 WIDTHS = (8, 16, 32, 64)
 NEGLIGIBLE = 40  # LUTs: errors of smaller kernels are no percentages
+REACTNETS = ("random", "reducing")  # names of the graphs
 console = Console()
 
 Json = dict[str, Any]
@@ -60,6 +62,7 @@ def main() -> None:
     graphs = networks(args.quick)
     synthesised = [each for graph in graphs.values() for each in designs(graph, board)]
     found: Json = {"estimate": errors(synthesised)}
+    found["activations"] = activations(synthesised)
     if not args.quick:
         found["cnv"] = at_finns_rate(graphs["CNV-W1A1"], board)
     found["growth"] = growth(board)
@@ -122,6 +125,24 @@ def errors(found: list[Design]) -> Json:
         mean, worst = float(np.mean(np.abs(values))), max(values, key=abs)
         rows[kind] = {"instances": len(values), "mean": mean, "worst": worst}
         table.add_row(kind, str(len(values)), f"{100 * mean:.1f} %", f"{100 * worst:+.1f} %")
+    console.print(table)
+    return rows
+
+
+def activations(found: list[Design]) -> Json:
+    """The share of LUTs of what stands between products: batch norm, RSign, RPReLU."""
+    table = Table("ReActNet", "cycles a frame", "LUT", "staircases", "share")
+    table.title = "batch norm, RSign and RPReLU"
+    rows: Json = {}
+    for flow, report in found:
+        stairs = [s.name for s in flow.stages if isinstance(s.layer, Threshold)]
+        if flow.graph.name not in REACTNETS:
+            continue
+        luts = sum(report.layers[name].resources.lut for name in stairs)
+        total = report.total.resources.lut
+        cells = (flow.graph.name, f"{flow.max_cycles}", f"{total:.0f}", f"{luts:.0f}")
+        table.add_row(*cells, f"{100 * luts / total:.1f} %")
+        rows[f"{flow.graph.name} {flow.max_cycles}"] = luts / total
     console.print(table)
     return rows
 

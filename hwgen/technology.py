@@ -68,7 +68,7 @@ ECP5 = Technology(
             "AxisOut": 1,
             "Fork": 1.35,
             "GlobalSum": 3.7,
-            "IntMvau": 4.0,
+            "IntMvau": 2.1,
             "WidthConverter": 1.65,
             "Window": 2.9,
             "FIFO of registers": 1.1,

@@ -41,7 +41,7 @@ class Link:
         """Ask the board what it is; raises ``LineError`` unless it is of that build."""
         self.line.clear()
         self.line.write(b"\x7e\x7e")  # ends a frame that someone left half sent
-        info = self._ask(HostFrame(Kind.QUERY, 0), session=None)[1]
+        _, info = self._ask(HostFrame(Kind.QUERY, 0), session=None)
         if info.version != VERSION:
             older = info.version < VERSION
             raise LineError(
@@ -80,8 +80,13 @@ class Link:
 
     def _open(self, info: Info, images: memoryview, expected: int) -> Session:
         """Begin a session of another number than the board's, which starts the network anew."""
-        former = self._ask(HostFrame(Kind.QUERY, 0), session=None)[0].session
-        number = random.choice([n for n in range(1, 256) if n != former])
+        frame, now_there = self._ask(HostFrame(Kind.QUERY, 0), session=None)
+        if now_there != info:
+            raise LineError(
+                "another bitstream was loaded while images were under way: build "
+                f"{now_there.build_id:016x} instead of {info.build_id:016x}; load it again"
+            )
+        number = random.choice([n for n in range(1, 256) if n != frame.session])
         asked = time.monotonic()
         self._ask(HostFrame(Kind.OPEN, number), session=number)
         self.statistics.sessions += 1
@@ -98,7 +103,8 @@ class Link:
 
     def _ask(self, question: HostFrame, session: int | None) -> tuple[BoardFrame, Info]:
         """Ask until the board says what it is, in that session if one is given."""
-        self._heard, asked = time.monotonic(), -QUERY_S
+        self._heard = began = time.monotonic()
+        asked = began - 2 * QUERY_S
         while True:
             if time.monotonic() - asked > QUERY_S:
                 self.line.write(question.encode())
@@ -107,6 +113,7 @@ class Link:
                 if frame.info and session in (None, frame.session):
                     return frame, Info.parse(frame.data)
             self._require_life()
+            self._require_progress(time.monotonic() - began, 0)
 
     def _converse(self, session: Session, progress: Progress | None, have: int) -> None:
         """Until all results are here, behind those of ``have`` images."""

@@ -234,11 +234,12 @@ class IntMvau(Mvau):
     def resources(self, folding: Folding) -> Resources:
         """A multiplier a lane, an adder tree per PE, and the memories.
 
-        DSP blocks have the adders and registers of their lanes; LUTs need them.
+        DSP blocks have registers and more than half of the adders; LUTs need them all.
         """
         acc, mult = self.output.dtype.bits, self.multiplier
         lanes = folding.pe * folding.simd
-        adders = 0 if mult.dsp else folding.pe * (folding.simd - 1) * (mult.product_bits + 1)
+        share = 0.4 if mult.dsp else 1
+        adders = share * folding.pe * (folding.simd - 1) * (mult.product_bits + 1)
         held = mult.weight_bits / 2 if mult.dsp else mult.product_bits
         return (
             self.memory_cost(folding, mult.weight_bits)

@@ -86,8 +86,9 @@ module uart_inbox #(
     restarting <= rst_i || open ? '1 : {restarting[2:0], 1'b0};
   end
 
-  // The ring: from consumed_o to accepted_o good data, from there to written what is arriving.
-  (* ram_style = "block" *) logic [7:0] ram[2**RING_BITS];
+  // The ring: from consumed_o to accepted_o good data, from there to written what is arriving. No
+  // word is read in the clock in which it is written.
+  (* ram_style = "block", no_rw_check *) logic [7:0] ram[2**RING_BITS];
   logic [15:0] written;
   wire logic room = written[RING_BITS:0] != {~consumed_o[RING_BITS], consumed_o[RING_BITS-1:0]};
   wire logic data_byte = byte_i && index >= HEADER;

@@ -44,8 +44,9 @@ module uart_outbox #(
 );
   localparam logic [5:0] BODY = 6'd9, CHECK = 6'd32, LAST = 6'd36;
 
-  // The ring: from tail to head results that the host may not have; next is sent next.
-  (* ram_style = "block" *) logic [7:0] ram[2**RING_BITS];
+  // The ring: from tail to head results that the host may not have; next is sent next. What is
+  // read in the clock of its write is not used: waiting comes a clock later.
+  (* ram_style = "block", no_rw_check *) logic [7:0] ram[2**RING_BITS];
   logic [15:0] head, next, tail;
   logic [7:0] result;
   logic waiting;  // a result that can be read already

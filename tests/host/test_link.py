@@ -194,6 +194,20 @@ def test_a_board_that_returns_too_much_is_of_another_build(connect: Connect) -> 
         run(link, images(1))
 
 
+def test_another_bitstream_loaded_on_the_way_ends_the_run(connect: Connect) -> None:
+    link, line = connect()
+    info = link.find(0x1234, "x")
+
+    def load(done: int) -> None:
+        line.board.build_id = 0xBEEF
+        line.board.reset()
+
+    with pytest.raises(
+        LineError, match=r"loaded while images were under way: build 0+beef instead"
+    ):
+        link.run(images(200), info, load)
+
+
 def test_a_second_host_starts_anew_where_the_first_one_broke_off(connect: Connect) -> None:
     link, line = connect()
     info = link.find(0x1234, "x")
