@@ -120,7 +120,8 @@ def simulate_board(
     design = Design.read(build)
     rate = (round(design.clock_mhz * 1e6), design.baud) if exact else None
     with uartsim.running(_compiled(build, rate), faults, counts) as (port, process):
-        console.print(f"{build} runs at {port}; hwgen run {build} --port {port}; Ctrl-C ends it")
+        text = f"{build} runs at {port}; hwgen run {build} --port {port}; Ctrl-C ends it"
+        console.print(text, soft_wrap=True)
         process.wait()
 
 
@@ -173,7 +174,8 @@ def _tell(design: Design, outcome: Outcome, baud: int | None) -> None:
     if baud is not None:
         limit = design.line_limit(baud)
         text += f", {100 * rate / limit:.0f} % of the {limit:,.0f} that {baud} baud can carry"
-    console.print(f"{text}; the network itself could do {design.frames_per_second:,.0f}")
+    text += f"; the network itself could do {design.frames_per_second:,.0f}"
+    console.print(text, soft_wrap=True)
     s = outcome.statistics
     if s.damaged or s.retransmitted or s.sessions > 1:
         console.print(

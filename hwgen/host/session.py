@@ -15,6 +15,7 @@ from hwgen.errors import LineError
 from hwgen.host.protocol import CHUNK, WRAP, BoardFrame, HostFrame, Info, Kind
 
 SHORTEST, LONGER = 32, 8  # bytes of data in a frame on a noisy line; more for each that arrives
+SURE = 4  # deviations beyond its mean that hardly a round trip takes
 AHEAD = 8  # frames that may be under way
 
 
@@ -101,7 +102,7 @@ class Session:
 
     def ask_again(self, now: float) -> None:
         """Something of the board's was damaged: ask for results again, once a round trip."""
-        if now - self._asked > self._smooth[0]:
+        if now - self._asked > self._round_trip:
             self._ask = True
 
     def _frame(self, now: float, size: int) -> bytes:
@@ -154,7 +155,7 @@ class Session:
             self._measure(now - self._sent.popleft()[1])
             self.chunk = min(self.chunk + LONGER, self._longest)
         place, when = self._went_back
-        if frame.gap and (place != self.accepted or now - when > self._smooth[0]):
+        if frame.gap and (place != self.accepted or now - when > self._round_trip):
             self._go_back(now)  # else the board speaks of what was under way when we went back
 
     def _receive(self, frame: BoardFrame, now: float) -> None:
@@ -173,7 +174,7 @@ class Session:
                 f"the board returned more than the {self.expected} bytes that the images give; "
                 "is its bitstream of this build?"
             )
-        self._asked = now - self._smooth[0]  # a gap behind is another one
+        self._asked = now - self._round_trip  # a gap behind is another one
         self._moved(now)
 
     def _moved(self, now: float) -> None:
@@ -183,8 +184,13 @@ class Session:
 
     @property
     def _usual_wait(self) -> float:
+        return max(self._least_wait, self._round_trip)
+
+    @property
+    def _round_trip(self) -> float:
+        """After so long, an answer is to what was sent since, in all likelihood."""
         mean, deviation = self._smooth
-        return max(self._least_wait, mean + 4 * deviation)
+        return mean + SURE * deviation
 
     def _measure(self, seconds: float) -> None:
         """A round trip (RFC 6298)."""
