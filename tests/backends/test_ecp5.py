@@ -276,7 +276,7 @@ def test_a_clock_that_is_missed_gives_way_to_the_next_that_is_met(
     router: Any = Reaching(41.3, 43)
     _, record = ecp5.make(tmp_path / "project", flow, on, router, said.append)
     assert router.asked[1:] == [50, record.clock_mhz]
-    assert 41 < record.clock_mhz <= 41.3
+    assert 0.96 * 41.3 < record.clock_mhz <= 0.97 * 41.3
     assert record.asked_mhz == 50
     assert record.fps == pytest.approx(record.clock_mhz * 1e6 / flow.max_cycles)
     assert router.tops[-1] == record.pll
@@ -290,8 +290,8 @@ def test_a_clock_that_is_never_met_is_an_error(
 ) -> None:
     monkeypatch.setattr(ecp5, "pack", packed)
     written(tmp_path, board(), design())
-    router: Any = Reaching(49, 48, 47, 46)
-    with pytest.raises(ToolError, match="no clock was met in 4 routings.*46.0 MHz.*--clock-mhz"):
+    router: Any = Reaching(40, 30, 20, 10)
+    with pytest.raises(ToolError, match="no clock was met in 4 routings.*10.0 MHz.*--clock-mhz"):
         ecp5.make(tmp_path / "project", design(), board(), router, lambda text: None)
 
 
