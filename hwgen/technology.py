@@ -49,7 +49,7 @@ SERIES7 = Technology("7-series")
 # ECP5 (LUT4; two for a carry cell, and two at either end of a chain that has a constant or logic
 # there; six for LUTRAM of 16 x 4 bits) over the estimate, summed by kind over the network on
 # handwritten digits at 192, 2,048 and 24,576 cycles a frame, and 8 % for what packing adds. The
-# sums were then 102, 109 and 95 % of the LUTs that nextpnr placed (65,500, 14,400 and 9,700).
+# sums were then 104, 108 and 91 % of the LUTs that nextpnr placed (65,500, 14,400 and 9,700).
 ECP5 = Technology(
     "ECP5",
     "ecp5",
@@ -68,7 +68,7 @@ ECP5 = Technology(
             "AxisOut": 1,
             "Fork": 1.35,
             "GlobalSum": 3.7,
-            "IntMvau": 2.1,
+            "IntMvau": 3.5,
             "WidthConverter": 1.65,
             "Window": 2.9,
             "FIFO of registers": 1.1,
