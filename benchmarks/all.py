@@ -3,7 +3,7 @@
     python benchmarks/all.py [--only area timing] [--no-write]
 
 Each script runs ours and its peers side by side; what it prints goes into the page as it is, with
-the machine and the date. About half an hour.
+the machine and the date. About half an hour. With --only, the other sections stay as they are.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -25,6 +26,11 @@ SCRIPTS = {  # file, and what it is about
     "cppsim": "Software speed",
     "rtlsim": "Build time and simulation speed",
 }
+HEAD = """# Benchmarks
+
+Written by `python benchmarks/all.py`; what the scripts print, each with its machine and date. Other
+work on the machine makes times longer, and ratios less so. LUTs are Yosys', before placement.
+"""
 
 
 def main() -> int:
@@ -32,19 +38,31 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=list(SCRIPTS))
     parser.add_argument("--no-write", action="store_true", help="print alone")
     args = parser.parse_args()
-    parts, failed = [], []
+    parts, failed = sections(), []
     for name in args.only:
         text, seconds, status = run(name)
         print(text, flush=True)
         failed += [name] if status else []
-        title = f"## {SCRIPTS[name]}\n\n`python benchmarks/{name}.py`, {seconds:.0f} s\n"
-        parts.append(f"{title}\n```\n{text.strip()}\n```\n")
+        parts[SCRIPTS[name]] = (
+            f"`python benchmarks/{name}.py`, {seconds:.0f} s; {machine()}\n\n"
+            f"```\n{text.strip()}\n```\n"
+        )
     if failed:
         print(f"failed: {', '.join(failed)}; {PAGE} is left as it was", file=sys.stderr)
         return 1
     if not args.no_write:
-        PAGE.write_text("\n".join([head(), *parts]))
+        known = [f"## {title}\n\n{parts[title]}" for title in SCRIPTS.values() if title in parts]
+        PAGE.write_text("\n".join([HEAD, *known]))
     return 0
+
+
+def sections() -> dict[str, str]:
+    """Those of the page, by title."""
+    if not PAGE.is_file():
+        return {}
+    _, *parts = re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)
+    found = (part.partition("\n") for part in parts)
+    return {title: f"{body.strip()}\n" for title, _, body in found}
 
 
 def run(name: str) -> tuple[str, float, int]:
@@ -64,19 +82,14 @@ def run(name: str) -> tuple[str, float, int]:
     return text, time.monotonic() - start, done.returncode
 
 
-def head() -> str:
-    """Title, machine and date."""
+def machine() -> str:
+    """Processor and date."""
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         names = [ln for ln in cpuinfo.read_text().splitlines() if ln.startswith("model name")]
         processor = names[0].partition(":")[2].strip() if names else processor
-    return (
-        "# Benchmarks\n\n"
-        f"{processor}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}, written by\n"
-        "`python benchmarks/all.py`. Other work on the machine makes times longer, and ratios "
-        "less so.\n"
-    )
+    return f"{processor}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}"
 
 
 if __name__ == "__main__":
