@@ -9,7 +9,7 @@ ends, so the optimum of the program (HiGHS, exact: no relative gap) is that of t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -25,6 +25,8 @@ from hwgen.layers.base import Folding, Layer, Resources
 from hwgen.layers.width_converter import WidthConverter
 from hwgen.quant import QuantGraph, Tensor
 from hwgen.technology import SERIES7, Technology, technology_of
+
+DETOUR = 1.001  # area that weights not lying where their size suggests count as more, at least
 
 Foldings = dict[str, Folding]
 Vector = NDArray[np.float64]
@@ -51,6 +53,7 @@ class _Option:
     cycles: int
     lanes: tuple[int, int]
     cost: Vector
+    area: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,11 @@ class Search:
     def _options(self, layer: Layer) -> Iterator[_Option]:
         for f in layer.foldings():
             cost = vector(Stage(layer, f, self.technology).resources)
-            yield _Option(f, layer.cycles(f), layer.lanes(f), cost)
+            area = float(cost @ self.weights)
+            if f.ram_style != "auto":  # for a budget that needs it, never for a little area
+                plain = Stage(layer, replace(f, ram_style="auto"), self.technology).resources
+                area = max(area, DETOUR * float(vector(plain) @ self.weights))
+            yield _Option(f, layer.cycles(f), layer.lanes(f), cost, area)
 
     @cached_property
     def rates(self) -> list[int]:
@@ -116,11 +123,12 @@ class _Program:
     def __init__(self, search: Search, max_cycles: int) -> None:
         self.search = search
         self.costs: list[Vector] = []
+        self.areas: list[float] = []
         self.chosen: dict[str, dict[int, _Option]] = {}  # by layer: variable -> option
         self.rows: list[tuple[dict[int, int], int]] = []  # coefficients, right-hand side
         for name, options in search.options.items():
             fast = [o for o in options if o.cycles <= max_cycles]
-            self.chosen[name] = {self._variable(o.cost): o for o in fast}
+            self.chosen[name] = {self._variable(o.cost, o.area): o for o in fast}
             self.rows.append((dict.fromkeys(self.chosen[name], 1), 1))
         self.binary = len(self.costs)
         for layer in search.graph.layers:
@@ -128,17 +136,19 @@ class _Program:
                 if tensor.name in search.writers:
                     self._join(tensor, search.writers[tensor.name], layer)
 
-    def _variable(self, cost: Vector) -> int:
+    def _variable(self, cost: Vector, area: float) -> int:
         self.costs.append(cost)
+        self.areas.append(area)
         return len(self.costs) - 1
 
     def _join(self, tensor: Tensor, writer: Layer, reader: Layer) -> None:
         """The pairs of lane counts at the ends of a stream."""
         ends = self._by_lanes(writer, 1), self._by_lanes(reader, 0)
         pairs = {
-            (have, want): self._variable(self.search.link(tensor, have, want))
+            (have, want): self._variable(cost, float(cost @ self.search.weights))
             for have in ends[0]
             for want in ends[1]
+            for cost in (self.search.link(tensor, have, want),)
         }
         for side, groups in enumerate(ends):
             for lanes, variables in groups.items():
@@ -168,7 +178,7 @@ class _Program:
             constraints.append(LinearConstraint((costs / scale).T, -np.inf, limits / scale))
         integrality = np.arange(len(costs)) < self.binary
         result = milp(
-            costs @ self.search.weights,
+            np.array(self.areas),
             constraints=constraints,
             integrality=integrality.astype(np.int64),
             bounds=Bounds(0, 1),
