@@ -18,14 +18,15 @@ from hwgen.backends import (
     yosys,
 )
 from hwgen.backends.ecp5_part import LFE5U_85F, Part
-from hwgen.board import Board, Ecp5
+from hwgen.board import Artix7, Board, Ecp5
 from hwgen.config import BuildConfig
 from hwgen.data import VerificationData, load_data
-from hwgen.dataflow import Dataflow
+from hwgen.dataflow import SINK, SOURCE, Dataflow
 from hwgen.engine import interpret
 from hwgen.errors import UserInputError
 from hwgen.files import Files, require_writable, seal, sweep, unseal, write_json
 from hwgen.journal import Journal
+from hwgen.layers.axis import AxisIn, AxisOut
 from hwgen.layers.base import Folding, Settings
 from hwgen.quant import IntArray, QuantGraph, quantise_input
 from hwgen.saved import DATA, describe_build
@@ -77,6 +78,13 @@ def build(config: BuildConfig, model: Path) -> Built:
             clock_mhz = config.clock_mhz or board.clock_mhz
             flow, sizing = folding.plan(imported.graph, board, foldings, clock_mhz)
             folding.require_fit(flow.resources, board, "the design")
+            line = line_cycles(imported.graph, board, clock_mhz)
+            if line and config.fps is None and config.folding is None:
+                fps = 1e6 * clock_mhz / line
+                journal.say(
+                    f"planned for the board's serial line, which carries {fps:,.0f} frames/s; "
+                    "--fps asks for another rate"
+                )
             journal.detail("choose folding: other rates")
             points = folding.trade_off(imported.graph, board, flow.max_cycles)
         with journal.step("FINN dataflow model"):
@@ -122,7 +130,7 @@ def verification_data(images: Path | None, model: Path) -> VerificationData | No
 
 
 def choose_foldings(config: BuildConfig, graph: QuantGraph, board: Board) -> Foldings:
-    """From a file, for a rate, or the fastest that fits."""
+    """From a file, for a rate, or the fastest that fits; on a serial line, for the line's rate."""
     if config.folding is not None:
         if config.fps is not None:
             raise UserInputError("--folding and --fps exclude one another")
@@ -130,7 +138,17 @@ def choose_foldings(config: BuildConfig, graph: QuantGraph, board: Board) -> Fol
     if config.fps is not None:
         clock_hz = (config.clock_mhz or board.clock_mhz) * 1e6
         return folding.for_rate(graph, board, max_cycles=int(clock_hz / config.fps))
-    return folding.fastest(graph, board)
+    return folding.fastest(graph, board, line_cycles(graph, board, config.clock_mhz))
+
+
+def line_cycles(graph: QuantGraph, board: Board, clock_mhz: float | None = None) -> int:
+    """Cycles in which the serial line of a board carries a frame; 0 where there is no such line."""
+    if not isinstance(board, Artix7 | Ecp5):
+        return 0
+    into = AxisIn.of(SOURCE, graph.input, board.bus_bytes)
+    out = AxisOut.of(SINK, graph.output, board.bus_bytes)
+    bits = 10 * max(into.frame_bytes, out.frame_bytes)  # start and stop bits included
+    return int((clock_mhz or board.clock_mhz) * 1e6 * bits / board.uart.baud)
 
 
 def generate(flow: Dataflow, board: Board, frames: IntArray) -> Files:

@@ -109,13 +109,15 @@ def shortfalls(cost: Resources, board: Board) -> list[str]:
     return found
 
 
-def fastest(graph: QuantGraph, board: Board) -> Foldings:
+def fastest(graph: QuantGraph, board: Board, enough: int = 0) -> Foldings:
     """The least initiation interval that fits the board, by the estimate; of these the least area.
 
-    Raises ``ResourceError`` that names what is short, and by how much, if none does.
+    A design of at most ``enough`` cycles a frame need not be faster. Raises ``ResourceError`` that
+    names what is short, and by how much, if none does.
     """
     search = Search(graph, board)
-    rates = search.rates
+    needless = sum(rate <= enough for rate in search.rates) - 1
+    rates = search.rates[max(needless, 0) :]
     best = _fitting(search, board, rates[-1])
     if isinstance(best, list):
         raise ResourceError(

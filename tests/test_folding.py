@@ -13,6 +13,8 @@ import pytest
 
 from hwgen import folding
 from hwgen.board import load_board
+from hwgen.build import choose_foldings, line_cycles
+from hwgen.config import BuildConfig
 from hwgen.dataflow import build_dataflow
 from hwgen.errors import FoldingError, ResourceError, UserInputError
 from hwgen.layers import Add, Fork, IntMvau, Threshold, Window, XnorMvau
@@ -261,3 +263,15 @@ def test_whole_patches_lift_the_rate_of_a_stem_of_one_channel() -> None:
     flow, _ = folding.plan(graph, BOARD, folding.fastest(graph, BOARD), 100)
     by_taps = min(window.cycles(f) for f in window.foldings() if f != window.patch)
     assert flow.max_cycles < by_taps / 2
+
+
+def test_a_board_on_a_serial_line_is_not_faster_than_the_line_needs() -> None:
+    graph, board = random_reactnet(), load_board("ulx3s-85f")
+    line = line_cycles(graph, board)
+    assert line == 50e6 * 10 * 32 / 1_000_000  # 30 pixels of a byte, in whole beats of 4
+    search = Search(graph, board)
+    chosen = choose_foldings(BuildConfig(), graph, board)
+    assert max(layer.cycles(chosen[layer.name]) for layer in graph.layers) == max(
+        rate for rate in search.rates if rate <= line
+    )
+    assert line_cycles(graph, BOARD) == 0
