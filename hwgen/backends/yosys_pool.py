@@ -119,7 +119,8 @@ class Pool(Generic[Result]):
     def __init__(
         self, library: Library, flow: Flow[Result], cache: Path, *, jobs: int, timeout_s: float
     ) -> None:
-        self.library, self.flow, self.cache = library, flow, cache
+        self.library, self.flow = library, flow
+        self.cache = cache.resolve()  # workers run in folders of their own
         self.jobs, self.timeout_s = jobs, timeout_s
 
     def run(
