@@ -38,6 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hwgen.backends import cpp
 from hwgen.backends.cpp_library import LayerTime
 from hwgen.frontend.importer import import_model
+from hwgen.images import to_integers
 from hwgen.model import Model
 from tests.brevitas_models import NETWORKS, export_network, quiet, randomised
 
@@ -152,7 +153,7 @@ def peers(network: torch.nn.Module, path: Path, images: Images) -> list[Speed]:
 
 def ours(model: Model, images: Images, network: str) -> list[Speed]:
     """The library on integers, and the whole function from floats on."""
-    library, integers = model.library, model.integers(images)
+    library, integers = model.library, to_integers(model.library.input, model.scaling, images)
     outputs = library.outputs(len(images))
 
     def alone(x: NDArray[Any]) -> Any:
@@ -235,7 +236,7 @@ def cnv(folder: Path, count: int, simd: str) -> dict[str, Any]:
     best = speeds[2]
     speeds += peers(network, path, images)
     console.print(speed_table(speeds, best))
-    rows = layer_rows(model, model.integers(images))
+    rows = layer_rows(model, to_integers(model.library.input, model.scaling, images))
     console.print(layer_table(rows, f"{NAME}: binary layers, {level}"))
     return {
         "simd": level,
@@ -258,7 +259,9 @@ def reactnet(folder: Path, simd: str) -> dict[str, Any]:
     model = Model.of_folder(folder / "cppsim", simd)
     (data,) = folder.glob("*.data.npz")
     images = np.load(data)["images"].astype(np.float32)
-    integers: Any = model.integers(images).astype(model.library.element)
+    integers: Any = to_integers(model.library.input, model.scaling, images).astype(
+        model.library.element
+    )
     outputs = model.library.outputs(len(images))
     speed = measure(
         "cppsim",
