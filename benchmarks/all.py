@@ -29,7 +29,8 @@ SCRIPTS = {  # file, and what it is about
 HEAD = """# Benchmarks
 
 Written by `python benchmarks/all.py`; what the scripts print, each with its machine and date. Other
-work on the machine makes times longer, and ratios less so. LUTs are Yosys', before placement.
+work on the machine makes times longer, and ratios less so. LUTs are Yosys', before placement; what
+Yosys and nextpnr found is cached, so a script may be quicker than its first run.
 """
 
 
