@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from hwgen.errors import ToolError, ToolFailure
 
@@ -64,14 +65,7 @@ def run_tool(
     name = Path(str(command[0])).name
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as stream:
-        process = subprocess.Popen(
-            words,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = _start(words, cwd, stream)
         try:
             status = _wait(process, log, timeout_s, watch)
         except subprocess.TimeoutExpired as error:
@@ -89,6 +83,18 @@ def run_tool(
         tail = "\n".join(text.strip().splitlines()[-8:])
         raise ToolFailure(f"{name} failed ({why}); log: {log}\n{tail}")
     return text
+
+
+def _start(words: Sequence[str], cwd: Path, output: IO[bytes]) -> subprocess.Popen[bytes]:
+    """A process of a session of its own, so that all it starts can be ended with it."""
+    return subprocess.Popen(
+        words,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 def _wait(
@@ -122,14 +128,7 @@ def background(command: Sequence[str | Path], *, cwd: Path, log: Path) -> Iterat
     words = [str(word) for word in command]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as stream:
-        process = subprocess.Popen(
-            words,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = _start(words, cwd, stream)
         try:
             yield Background(process, Path(words[0]).name, log)
         finally:
