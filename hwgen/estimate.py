@@ -187,8 +187,7 @@ def _role(dataflow: Dataflow, stage: Stage) -> str:
 def _folding(stage: Stage) -> Settings:
     values = {"PE": stage.folding.pe, "SIMD": stage.folding.simd}
     found: Settings = {key: values[key] for key in stage.layer.folding_keys()}
-    style = stage.folding.ram_style
-    return found if style == "auto" else found | {"ram_style": style}
+    return found | stage.folding.words
 
 
 def _stream(tensor: Tensor) -> schema.Stream:

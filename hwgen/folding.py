@@ -14,7 +14,6 @@ from hwgen.board import Board
 from hwgen.dataflow import Dataflow, build_dataflow
 from hwgen.errors import FoldingError, ResourceError, UserInputError
 from hwgen.layers.base import Folding, Layer, Resources, Settings
-from hwgen.layers.mvau import Mvau
 from hwgen.quant import QuantGraph
 from hwgen.search import Foldings, Search, vector
 from hwgen.technology import technology_of
@@ -217,16 +216,14 @@ def read_config(path: Path, graph: QuantGraph) -> Foldings:
 
 def _read_one(path: Path, layer: Layer, entry: object) -> Folding:
     """One layer's entry."""
-    known = {"PE", "SIMD"} | {key for f in layer.foldings() for key in layer.settings(f)}
-    if isinstance(layer, Mvau):
-        known.add("ram_style")
+    known = {"PE", "SIMD", *layer.words, *(k for f in layer.foldings() for k in layer.settings(f))}
     if not isinstance(entry, dict) or set(entry) - known:
         raise FoldingError(
             f"folding file {path}, layer {layer.name}: {entry!r} is not an object with "
             f"{' and '.join(sorted(known))}"
         )
     for key, value in entry.items():
-        if key == "ram_style":  # a word, which the layer reads
+        if key in layer.words:  # the layer reads it
             continue
         if not isinstance(value, int) or isinstance(value, bool):
             raise FoldingError(

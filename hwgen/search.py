@@ -22,11 +22,12 @@ from hwgen.dataflow import Stage, Stream
 from hwgen.errors import FoldingError
 from hwgen.fusion import fuse, unfused
 from hwgen.layers.base import Folding, Layer, Resources
+from hwgen.layers.stairs import PRICES
 from hwgen.layers.width_converter import WidthConverter
 from hwgen.quant import QuantGraph, Tensor
 from hwgen.technology import SERIES7, Technology, technology_of
 
-DETOUR = 1.001  # area that weights not lying where their size suggests count as more, at least
+DETOUR = 1.01  # times the area that a layer counts as, at least, that is told what to take
 
 Foldings = dict[str, Folding]
 Vector = NDArray[np.float64]
@@ -71,21 +72,29 @@ class Search:
         self.graph = graph = fuse(graph)
         self.technology = technology_of(board.family)
         r = board.resources
-        have = np.array([r.LUT, 4 * r.FF, max(r.BRAM36, 1), max(r.DSP, 1)], np.float64)
-        self.weights: Vector = 1 / have
-        """Area is the share of the board's resources, summed over their kinds."""
+        have = np.array([r.LUT, r.FF, max(r.BRAM36, 1), max(r.DSP, 1)], np.float64)
+        self.weights: Vector = np.array([PRICES[k] for k in ("lut", "ff", "bram36", "dsp")]) / have
+        """Area is the share of the board's resources, times their prices, summed over kinds."""
         self.options = {layer.name: [*self._options(layer)] for layer in graph.layers}
         self.writers = {t.name: layer for layer in graph.layers for t in layer.outputs}
         self.links: dict[tuple[int, int, int, int], Vector] = {}
 
     def _options(self, layer: Layer) -> Iterator[_Option]:
-        for f in layer.foldings():
-            cost = vector(Stage(layer, f, self.technology).resources)
-            area = float(cost @ self.weights)
-            if f.ram_style != "auto":  # for a budget that needs it, never for a little area
-                plain = Stage(layer, replace(f, ram_style="auto"), self.technology).resources
-                area = max(area, DETOUR * float(vector(plain) @ self.weights))
-            yield _Option(f, layer.cycles(f), layer.lanes(f), cost, area)
+        for plain in layer.foldings():
+            variants = {f: self._cost(layer, f) for f in layer.variants(plain)}
+            for f, cost in variants.items():
+                if any((o < cost).any() and (o <= cost).all() for o in variants.values()):
+                    continue
+                area = float(cost @ self.weights)
+                if f.ram_style != "auto":  # for a budget that needs it, never for a little area
+                    usual = self._cost(layer, replace(f, ram_style="auto"))
+                    area = max(area, DETOUR * float(usual @ self.weights))
+                elif f.unit != "auto":
+                    area *= DETOUR
+                yield _Option(f, layer.cycles(f), layer.lanes(f), cost, area)
+
+    def _cost(self, layer: Layer, folding: Folding) -> Vector:
+        return vector(Stage(layer, folding, self.technology).resources)
 
     @cached_property
     def rates(self) -> list[int]:

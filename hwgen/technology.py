@@ -61,6 +61,7 @@ ECP5 = Technology(
             "AND in flip-flop resets, compressor tree": 4.5,
             "comparator": 1.9,
             "binary search": 1.85,
+            "table in LUTs": 3.3,
             "affine, LUT product": 1.85,
             "affine, DSP product": 2.1,
             "Add": 2.0,

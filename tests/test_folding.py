@@ -27,9 +27,10 @@ BOARD = load_board("pynq-z2")
 
 
 def weight(cost: Resources) -> float:
-    """Shares of the board."""
+    """Shares of the board: LUTs count most."""
     r = BOARD.resources
-    return cost.lut / r.LUT + cost.ff / (4 * r.FF) + cost.bram36 / r.BRAM36 + cost.dsp / r.DSP
+    others = cost.ff / (4 * r.FF) + cost.bram36 / (2 * r.BRAM36) + cost.dsp / (10 * r.DSP)
+    return cost.lut / r.LUT + others
 
 
 def area(graph: QuantGraph, chosen: Mapping[str, Folding]) -> Resources:
@@ -57,7 +58,8 @@ def test_no_change_of_one_layer_makes_a_design_for_a_rate_smaller(max_cycles: in
 def every_design(graph: QuantGraph, max_cycles: int) -> list[tuple[float, np.ndarray]]:
     """Weight and cost of all designs within a rate, one by one."""
     options = [
-        [f for f in layer.foldings() if layer.cycles(f) <= max_cycles] for layer in graph.layers
+        [v for f in layer.foldings() if layer.cycles(f) <= max_cycles for v in layer.variants(f)]
+        for layer in graph.layers
     ]
     names = [layer.name for layer in graph.layers]
     designs = (dict(zip(names, each, strict=True)) for each in itertools.product(*options))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -26,12 +26,20 @@ class Folding:
     """FINN's two degrees of parallelism: ``pe`` outputs and ``simd`` inputs a cycle.
 
     ``ram_style``, FINN's name too: whether weights lie in block RAM, in LUTs, or where their
-    number and the depth of the memory suggest.
+    number and the depth of the memory suggest. ``unit``: the circuit of a staircase, as reports
+    name it, or the smallest.
     """
 
     pe: int = 1
     simd: int = 1
     ram_style: str = "auto"
+    unit: str = "auto"
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What is not left to the layer, as configurations have it."""
+        found = {"ram_style": self.ram_style, "unit": self.unit}
+        return {key: value for key, value in found.items() if value != "auto"}
 
 
 Settings = dict[str, int | str]
@@ -166,6 +174,7 @@ class Layer(ABC):
     """A node of the QuantGraph. ``name`` is the FINN node's name."""
 
     finn_ops: ClassVar[tuple[str, ...]] = ()
+    words: ClassVar[tuple[str, ...]] = ()  # what a folding file may say of it, beside numbers
 
     name: str
     inputs: tuple[Tensor, ...]
@@ -203,6 +212,10 @@ class Layer(ABC):
     @abstractmethod
     def foldings(self) -> Iterator[Folding]:
         """Every legal folding, the slowest first."""
+
+    def variants(self, folding: Folding) -> Iterator[Folding]:
+        """``folding`` and others of the same lanes with another circuit."""
+        yield folding
 
     @abstractmethod
     def lanes(self, folding: Folding) -> tuple[int, int]:
@@ -265,7 +278,7 @@ class Layer(ABC):
         """A folding as FINN's configuration has it."""
         values = {"PE": folding.pe, "SIMD": folding.simd}
         found: Settings = {key: values[key] for key in self.folding_keys()}
-        return found if folding.ram_style == "auto" else found | {"ram_style": folding.ram_style}
+        return found | folding.words
 
     def read_settings(self, settings: Mapping[str, int]) -> Folding:
         """The folding of an entry of FINN's configuration; what it does not name is 1."""
@@ -274,7 +287,7 @@ class Layer(ABC):
     def legal(self, folding: Folding) -> Folding:
         """Return ``folding``, or raise ``FoldingError`` that shows the legal values."""
         found = list(self.foldings())
-        if replace(folding, ram_style="auto") not in found:
+        if Folding(folding.pe, folding.simd) not in found:
             pes = sorted({f.pe for f in found})
             simds = sorted({f.simd for f in found})
             raise FoldingError(

@@ -33,6 +33,8 @@ from hwgen.quant import BINARY, IntArray, IntType, Range
 class Mvau(Layer):
     """(H, W, K) to (H, W, M) by weights (K, M), ``simd`` rows and ``pe`` columns a cycle."""
 
+    words: ClassVar[tuple[str, ...]] = ("ram_style",)
+
     weights: IntArray = field(repr=False)
 
     @property

@@ -10,12 +10,15 @@ import numpy as np
 from hwgen.layers.base import Resources, RtlInstance
 from hwgen.layers.costs import rom
 from hwgen.layers.memory import named, text, words
-from hwgen.quant import IntArray, IntType
+from hwgen.quant import IntArray, IntType, Range
 
-# What resources count for when units are compared, in LUTs: the ratios of an XC7Z020 with its
-# 53,200 LUTs, 106,400 flip-flops (at a quarter: they are the last to run out), 140 block RAMs and
-# 220 DSP blocks.
-LUTS = {"lut": 1.0, "ff": 0.125, "bram36": 380.0, "dsp": 240.0}
+# What a board's whole stock of a resource counts for beside its LUTs. LUTs are what binary networks
+# run out of; the budget sees to it that there is enough of the others.
+PRICES = {"lut": 1.0, "ff": 1 / 4, "bram36": 1 / 2, "dsp": 1 / 10}
+
+# The same for one of each, in LUTs, when units are compared: an XC7Z020 has 53,200 LUTs, 106,400
+# flip-flops, 140 block RAMs and 220 DSP blocks.
+LUTS = {"lut": 1.0, "ff": 0.125, "bram36": 190.0, "dsp": 24.0}
 
 
 def area(cost: Resources) -> float:
@@ -25,12 +28,16 @@ def area(cost: Resources) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Stairs:
-    """y = offset + sum_i(x >= thresholds[c, i]), for x and y of these types."""
+    """y = offset + sum_i(x >= thresholds[c, i]), for x and y of these types.
+
+    ``reach``: the range of the x that can occur.
+    """
 
     thresholds: IntArray = field(repr=False)
     offset: int
     x: IntType
     y: IntType
+    reach: Range
 
     @property
     def channels(self) -> int:
@@ -113,15 +120,15 @@ class SearchUnit(Unit):
 
     @property
     def threshold_type(self) -> IntType:
-        """Holds every input and one more, so that a threshold can be out of reach."""
+        """Holds the type of x, and one more than x can be, for thresholds out of reach."""
         x = self.stairs.x
-        return IntType.holding(min(x.lo, 0), x.hi + 1)
+        return IntType.holding(x.lo, max(x.hi, self.stairs.reach[1] + 1))
 
     def search_tree(self) -> IntArray:
         """Thresholds (C, 2**steps - 1), clipped to their type and padded with unreachable ones."""
-        x = self.stairs.x
+        lo, hi = self.stairs.reach
         full = np.full((self.stairs.channels, 2**self.steps - 1), self.threshold_type.hi)
-        full[:, : self.stairs.levels] = np.clip(self.stairs.thresholds, x.lo, x.hi + 1)
+        full[:, : self.stairs.levels] = np.clip(self.stairs.thresholds, lo, hi + 1)
         return full
 
     @property

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from hwgen.errors import FoldingError
 from hwgen.layers.affine import AffineStairs, NotAffineError, fit
 from hwgen.layers.affine_unit import AffineUnit
 from hwgen.layers.base import (
@@ -22,6 +23,7 @@ from hwgen.layers.base import (
     lane_foldings,
     one_to_one,
 )
+from hwgen.layers.lookup_unit import LookupUnit
 from hwgen.layers.stairs import SearchUnit, Stairs, Unit, area
 from hwgen.quant import IntArray, Range
 
@@ -35,6 +37,7 @@ class Threshold(Layer):
     """
 
     finn_ops: ClassVar[tuple[str, ...]] = ("Thresholding",)
+    words: ClassVar[tuple[str, ...]] = ("unit",)
 
     thresholds: IntArray = field(repr=False)
     offset: int = 0
@@ -54,7 +57,8 @@ class Threshold(Layer):
     @property
     def stairs(self) -> Stairs:
         """The staircase alone."""
-        return Stairs(self.thresholds, self.offset, self.input.dtype, self.output.dtype)
+        x = self.input.dtype
+        return Stairs(self.thresholds, self.offset, x, self.output.dtype, self.reach or x.range)
 
     def lines(self) -> AffineStairs | str:
         """The staircase as lines, or why not; found once, because the search for them takes long.
@@ -73,14 +77,23 @@ class Threshold(Layer):
     def units(self, folding: Folding) -> tuple[Unit, ...]:
         """Every circuit that computes the layer."""
         lines, stairs, pe = self.lines(), self.stairs, folding.pe
-        search = SearchUnit(stairs, pe)
+        found = (SearchUnit(stairs, pe), *LookupUnit.possible(stairs, pe))
         if isinstance(lines, str):
-            return (search,)
-        return (search, *(AffineUnit(stairs, pe, lines, dsp) for dsp in (False, True)))
+            return found
+        return (*found, *(AffineUnit(stairs, pe, lines, dsp) for dsp in (False, True)))
 
     def unit(self, folding: Folding) -> Unit:
-        """The smallest of them."""
-        return min(self.units(folding), key=lambda unit: area(unit.cost))
+        """The one that is asked for, else the smallest."""
+        units, wanted = self.units(folding), folding.unit
+        if wanted == "auto":
+            return min(units, key=lambda unit: area(unit.cost))
+        for unit in units:
+            if unit.name == wanted:
+                return unit
+        raise FoldingError(
+            f"layer {self.name}: unit {wanted!r} is not possible with PE={folding.pe}; possible: "
+            f"auto; {'; '.join(unit.name for unit in units)}"
+        )
 
     def check(self) -> None:
         """Ascending thresholds within reach of their type, and an output type that holds y."""
@@ -110,6 +123,22 @@ class Threshold(Layer):
         """PE divides the channels."""
         return lane_foldings(self.input.channels)
 
+    def variants(self, folding: Folding) -> Iterator[Folding]:
+        """The smallest unit, and every other."""
+        yield folding
+        units, chosen = self.units(folding), self.unit(folding).name
+        yield from (replace(folding, unit=u.name) for u in units if u.name != chosen)
+
+    def read_settings(self, settings: Mapping[str, Any]) -> Folding:
+        """PE and unit."""
+        return Folding(pe=settings.get("PE", 1), unit=str(settings.get("unit", "auto")))
+
+    def legal(self, folding: Folding) -> Folding:
+        """PE divides the channels, and there is the unit that is asked for."""
+        if Layer.legal(self, folding).unit != "auto":
+            self.unit(folding)
+        return folding
+
     def lanes(self, folding: Folding) -> tuple[int, int]:
         """PE in and out."""
         return folding.pe, folding.pe
@@ -126,6 +155,8 @@ class Threshold(Layer):
         """The units, and why the larger or impossible ones are not taken."""
         lines, units = self.lines(), self.units(folding)
         why = lines if isinstance(lines, str) else "smallest"
+        if folding.unit != "auto":
+            why = "asked for"
         return Choice(self.unit(folding).name, why, {unit.name: unit.cost for unit in units})
 
     def resources(self, folding: Folding) -> Resources:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hwgen.errors import FoldingError
 from hwgen.layers import threshold
 from hwgen.layers.affine_unit import dsps, product_luts
 from hwgen.layers.base import Folding, Resources
-from hwgen.layers.stairs import area
+from hwgen.layers.stairs import PRICES, area
 from hwgen.layers.threshold import Threshold
 from hwgen.quant import IntArray, IntType, Range, Tensor
 from tests.layers.stairs import batch_norm, rprelu, thresholds_of
@@ -38,26 +39,58 @@ def test_the_smallest_unit_is_taken_for_everything(bits: int) -> None:
         instance, latency = layer.rtl(folding), layer.schedule(folding).latency
         if instance.module == "affine_stairs":
             assert latency == instance.parameters["SEGMENTS"] + 3
+        elif instance.module == "lookup":
+            assert latency == 1
         else:
             assert latency == instance.parameters["STEPS"] + 1
 
 
-def test_tables_win_for_few_steps_and_multipliers_for_many() -> None:
-    assert rprelu_layer(64, 2).choice(Folding(4)).chosen == "binary search"
-    assert rprelu_layer(64, 8).choice(Folding(4)).chosen == "affine, LUT product"
+def test_tables_win_for_few_bits_and_multipliers_for_many() -> None:
+    assert rprelu_layer(64, 3).choice(Folding(16)).chosen == "table in LUTs"
+    assert rprelu_layer(64, 6).choice(Folding(1)).chosen == "affine, DSP product"
     assert rprelu_layer(64, 12).choice(Folding(4)).chosen == "affine, DSP product"
+    popcounts = batch_norm(np.random.default_rng(2), 64, 576, 2)
+    assert layer_of(*popcounts).choice(Folding(1)).chosen == "binary search"
+
+
+UNITS = ["table in LUTs", "table in block RAM", "binary search"]
+UNITS += ["affine, LUT product", "affine, DSP product"]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_unit_that_is_asked_for_is_taken(unit: str) -> None:
+    layer = rprelu_layer(16, 6)
+    folding = layer.legal(layer.read_settings({"PE": 4, "unit": unit}))
+    assert layer.settings(folding) == {"PE": 4, "unit": unit}
+    choice = layer.choice(folding)
+    assert (choice.chosen, choice.why) == (unit, "asked for")
+    assert layer.resources(folding) == choice.candidates[unit]
+
+
+def test_variants_are_all_units_and_the_smallest_first() -> None:
+    layer = rprelu_layer(16, 6)
+    found = list(layer.variants(Folding(4)))
+    assert found[0] == Folding(4)
+    assert sorted(layer.unit(f).name for f in found) == sorted(UNITS)
+    costs = [area(layer.resources(f)) for f in found]
+    assert costs[0] == min(costs)
+
+
+def test_a_unit_that_is_not_possible_is_refused_with_those_that_are() -> None:
+    layer = layer_of(np.array([[3], [-2]]), (-8, 7), IntType(1))
+    with pytest.raises(FoldingError, match="'affine' is not possible with PE=1; possible: auto; "):
+        layer.legal(Folding(1, unit="affine"))
 
 
 def test_a_staircase_without_lines_is_searched_and_the_report_says_why() -> None:
     ties = thresholds_of(lambda x: np.stack([x, 0.25 * x]), (-16, 14), INT4)
     choice = layer_of(ties, (-16, 14), INT4).choice(Folding(1))
-    assert choice.chosen == "binary search"
-    assert list(choice.candidates) == ["binary search"]
+    assert not any("affine" in name for name in choice.candidates)
     assert choice.why.startswith("not affine: channel 1 is not one line or two")
 
 
 def test_a_single_step_is_a_comparator() -> None:
-    layer = layer_of(np.array([[3], [-2]]), (-8, 7), IntType(1))
+    layer = layer_of(np.arange(-60, 60, 5)[:, None], (-128, 127), IntType(1))
     choice = layer.choice(Folding(1))
     assert (choice.chosen, choice.why) == ("comparator", "a single step")
 
@@ -121,6 +154,6 @@ def test_products_in_luts_grow_with_both_operands() -> None:
 
 def test_area_weighs_kinds_as_the_zynq_7020_has_them() -> None:
     luts, brams, dsp_blocks = 53200, 140, 220
-    assert area(Resources(bram36=brams)) == pytest.approx(luts, rel=0.01)
-    assert area(Resources(dsp=dsp_blocks)) == pytest.approx(luts, rel=0.01)
+    assert area(Resources(bram36=brams)) == pytest.approx(luts * PRICES["bram36"], rel=0.01)
+    assert area(Resources(dsp=dsp_blocks)) == pytest.approx(luts * PRICES["dsp"], rel=0.01)
     assert area(Resources(lut=5, ff=8)) == 6

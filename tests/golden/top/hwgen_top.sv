@@ -140,9 +140,8 @@ module hwgen_top (
       .m_valid_o(Thresholding_1_s_valid), .m_ready_i(Thresholding_1_s_ready),
       .m_data_o(Thresholding_1_s_data)
   );
-  thresholding #(
-      .CHANNELS(4), .PE(2), .IN_BITS(4), .IN_SIGNED(1), .STEPS(1), .T_BITS(5), .T_SIGNED(1),
-      .OUT_BITS(1), .OFFSET(0), .THRESHOLDS("thresholds_a9fd96080e5b")
+  lookup #(
+      .CHANNELS(4), .PE(2), .IN_BITS(4), .OUT_BITS(1), .BLOCK(2), .TABLE("table_b04e1dc79ea4")
   ) u_Thresholding_1 (
       .clk_i(aclk), .rst_i(rst),
       .s_valid_i(Thresholding_1_s_valid), .s_ready_o(Thresholding_1_s_ready),
@@ -185,9 +184,8 @@ module hwgen_top (
       .m_valid_o(Thresholding_2_s_valid), .m_ready_i(Thresholding_2_s_ready),
       .m_data_o(Thresholding_2_s_data)
   );
-  thresholding #(
-      .CHANNELS(4), .PE(2), .IN_BITS(3), .IN_SIGNED(0), .STEPS(4), .T_BITS(4), .T_SIGNED(0),
-      .OUT_BITS(4), .OFFSET(8), .THRESHOLDS("thresholds_2693df548cb1")
+  lookup #(
+      .CHANNELS(4), .PE(2), .IN_BITS(3), .OUT_BITS(4), .BLOCK(2), .TABLE("table_2d905dc597b2")
   ) u_Thresholding_2 (
       .clk_i(aclk), .rst_i(rst),
       .s_valid_i(Thresholding_2_s_valid), .s_ready_o(Thresholding_2_s_ready),
@@ -211,7 +209,7 @@ module hwgen_top (
       .m_data_o(ElementwiseAdd_0_s_data[0+:8])
   );
   fifo #(
-      .WIDTH(8), .DEPTH(7)
+      .WIDTH(8), .DEPTH(5)
   ) fifo_ElementwiseAdd_0_1 (
       .clk_i(aclk), .rst_i(rst),
       .s_valid_i(DuplicateStreams_0_m_valid[1]), .s_ready_o(DuplicateStreams_0_m_ready[1]),
@@ -243,9 +241,8 @@ module hwgen_top (
       .m_valid_o(Thresholding_3_s_valid), .m_ready_i(Thresholding_3_s_ready),
       .m_data_o(Thresholding_3_s_data)
   );
-  thresholding #(
-      .CHANNELS(4), .PE(2), .IN_BITS(5), .IN_SIGNED(1), .STEPS(4), .T_BITS(6), .T_SIGNED(1),
-      .OUT_BITS(4), .OFFSET(8), .THRESHOLDS("thresholds_99534b791d1a")
+  lookup #(
+      .CHANNELS(4), .PE(2), .IN_BITS(5), .OUT_BITS(4), .BLOCK(2), .TABLE("table_73e48d2f8504")
   ) u_Thresholding_3 (
       .clk_i(aclk), .rst_i(rst),
       .s_valid_i(Thresholding_3_s_valid), .s_ready_o(Thresholding_3_s_ready),
