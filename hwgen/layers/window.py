@@ -188,11 +188,12 @@ class Window(Layer):
         _, w, c = self.input.shape
         width = folding.simd * self.input.dtype.bits
         depth = self.buffer_rows * w * (c // folding.simd)
-        counters = 22 + 7 * log2(depth)
+        uneven = self.buffer_rows & (self.buffer_rows - 1) != 0
+        luts = 11 + 5 * self.kernel + 4.4 * log2(depth) + 8 * uneven
+        control = Resources(lut=luts, ff=17 + 5.1 * log2(depth))
         if depth * width > 8192 and depth > 256:  # as sliding_window.sv decides
-            blocks = block_rams(width, depth)
-            return Resources(lut=counters, ff=30 + 4 * log2(depth), bram36=blocks)
-        return Resources(lut=counters + ram_luts(width, depth), ff=24 + 4 * log2(depth) + width)
+            return control + Resources(bram36=block_rams(width, depth))
+        return control + Resources(lut=ram_luts(width, depth), ff=width)
 
     def _patch_resources(self) -> Resources:
         """Of patch_window.sv: rows in one memory, the window, and the output where it is padded."""

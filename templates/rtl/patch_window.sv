@@ -64,6 +64,8 @@ module patch_window #(
   localparam int STEPS = PATCH_Y * W + PATCH_X + 1 > H * W ? PATCH_Y * W + PATCH_X + 1 : H * W;
   localparam int LAST_X = (STEPS - 1 - P) % W + P;
   localparam int LAST_Y = (STEPS - 1 - LAST_X) / W;
+  localparam int PIXEL_X = ((H + P) * W - 1 - P) % W + P;  // at the last pixel's step
+  localparam int PIXEL_Y = (H * W - 1 - PIXEL_X) / W;
   localparam int unsigned X_BITS = $clog2(WIDTH + PAD);
   localparam int unsigned Y_BITS = $clog2(HEIGHT + PAD + 1) + 1;
   localparam int unsigned COL_BITS = $clog2(WIDTH);
@@ -75,7 +77,7 @@ module patch_window #(
   logic [PHASE_BITS-1:0] phase_x, phase_y;  // distance to the last column and row with a patch
   wire logic row_ends = x == X_BITS'(W - 1 + P);
   wire logic frame_ends = x == X_BITS'(LAST_X) && y == Y_BITS'(LAST_Y);
-  wire logic tail = int'($signed(y)) >= H || (int'($signed(y)) == H - 1 && int'(x) >= W);
+  logic tail;  // all pixels are taken
   wire logic patch = phase_x == '0 && phase_y == '0 && int'(x) >= NEAREST && int'(x) <= PATCH_X
       && int'($signed(y)) >= NEAREST && int'($signed(y)) <= PATCH_Y;
 
@@ -88,6 +90,7 @@ module patch_window #(
   wire logic [Y_BITS-1:0] next_y = frame_ends ? Y_BITS'(FIRST_Y) : y + Y_BITS'(row_ends);
   wire logic [COL_BITS-1:0] next_col =
       frame_ends || col == COL_BITS'(W - 1) ? '0 : col + 1'b1;
+  wire logic to_first = NEAREST == P ? row_ends : x == X_BITS'(NEAREST - 1);
   function automatic logic [PHASE_BITS-1:0] after(input logic [PHASE_BITS-1:0] phase);
     after = phase == PHASE_BITS'(S - 1) ? '0 : phase + 1'b1;
   endfunction
@@ -96,15 +99,17 @@ module patch_window #(
       x       <= X_BITS'(FIRST_X);
       y       <= Y_BITS'(FIRST_Y);
       col     <= '0;
+      tail    <= 1'b0;
       phase_x <= '0;
       phase_y <= '0;
     end else if (fire) begin
       x       <= next_x;
       y       <= next_y;
       col     <= next_col;
-      phase_x <= next_x == X_BITS'(NEAREST) ? '0 : after(phase_x);
-      if (next_y == Y_BITS'(NEAREST)) phase_y <= '0;
-      else if (row_ends) phase_y <= after(phase_y);
+      tail    <= !frame_ends
+          && (tail || (x == X_BITS'(PIXEL_X) && y == Y_BITS'(PIXEL_Y)));
+      phase_x <= to_first ? '0 : after(phase_x);
+      if (row_ends) phase_y <= y == Y_BITS'(NEAREST - 1) ? '0 : after(phase_y);
     end
   end
 

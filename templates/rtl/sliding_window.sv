@@ -15,8 +15,10 @@
 // Latency 1. Initiation interval of a frame: its output beats, or its input beats if more; the
 // line buffer hides the refill between frames where ROWS >= 2*(KERNEL - PAD) + the rows that the
 // stride leaves unread. s_ready_o is made of registers.
-// Memory: ROWS rows of WIDTH*CHANNELS/SIMD words, a ring; LUTRAM, or block RAM where
+// Memory: a ring of ROWS slots for rows of WIDTH*CHANNELS/SIMD words; LUTRAM, or block RAM where
 // large and deep (BLOCK). The read register takes the padding as its synchronous reset.
+// A walk over the taps is one ahead of the output, so that what a tap needs and changes stands in
+// registers: two LUT levels and a carry chain from register to register.
 `default_nettype none
 
 module sliding_window #(
@@ -54,134 +56,229 @@ module sliding_window #(
     $error("sliding_window: the padded image must hold the kernel");
   end
 
-  // Positions are input beats: linear in the frame, or modulo DEPTH as addresses of the ring.
+  // Positions are input beats of the frame; an address is a slot of the ring and a column in it.
   localparam int K = int'(KERNEL);
   localparam int S = int'(STRIDE);
   localparam int P = int'(PAD);
+  localparam int H = int'(HEIGHT);
+  localparam int W = int'(WIDTH);
+  localparam int R = int'(ROWS);
   localparam int FOLD = int'(CHANNELS / SIMD);
-  localparam int LINE = int'(WIDTH) * FOLD;
-  localparam int OUT_H = (int'(HEIGHT) + 2 * P - K) / S + 1;
-  localparam int OUT_W = (int'(WIDTH) + 2 * P - K) / S + 1;
-  localparam int DEPTH = int'(ROWS) * LINE;
-
-  // Steps from a tap to the next one: in a patch row, to its next row, to the next patch, to the
-  // next row of patches, to the next frame.
-  localparam int PATCH = (K - 1) * LINE + K * FOLD - 1;  // from its first to its last tap
-  localparam int STEP_LINE = LINE - K * FOLD + 1;
-  localparam int STEP_PATCH = S * FOLD - PATCH;
-  localparam int STEP_ROW = S * LINE - (OUT_W - 1) * S * FOLD - PATCH;
-  localparam int STEP_FRAME =
-      (int'(HEIGHT) - (OUT_H - 1) * S) * LINE - (OUT_W - 1) * S * FOLD - PATCH;
+  localparam int LINE = W * FOLD;
+  localparam int OUT_H = (H + 2 * P - K) / S + 1;
+  localparam int OUT_W = (W + 2 * P - K) / S + 1;
   localparam int ORIGIN = P * (LINE + FOLD);  // the first tap's distance before the first beat
-
-  localparam int unsigned ADDR_BITS = DEPTH > 1 ? $clog2(DEPTH) : 1;
-  localparam int unsigned POS_BITS = $clog2(DEPTH + (P + S + 1) * (LINE + FOLD)) + 1;
-  localparam int unsigned X_BITS = $clog2(WIDTH + 2 * PAD + 1) + 1;
-  localparam int unsigned Y_BITS = $clog2(HEIGHT + 2 * PAD + 1) + 1;
-  localparam int unsigned FOLD_BITS = FOLD > 1 ? $clog2(FOLD) : 1;
-  localparam int unsigned TAP_BITS = K > 1 ? $clog2(K) : 1;
   localparam int LAST_X = (OUT_W - 1) * S - P + K - 1;  // of the last tap of the last patch
   localparam int LAST_Y = (OUT_H - 1) * S - P + K - 1;
   localparam int TOP_Y = (OUT_H - 1) * S > P ? (OUT_H - 1) * S - P : 0;  // rows freed before
+  localparam int PATCH = (K - 1) * LINE + K * FOLD - 1;  // from its first to its last tap
+  localparam int ROW = PATCH + (OUT_W - 1) * S * FOLD;  // and of a row of patches
 
-  logic [FOLD_BITS-1:0] f;
-  logic [TAP_BITS-1:0] kx, ky;
-  logic [X_BITS-1:0] x;  // of the tap, negative in the padding, two's complement
-  logic [Y_BITS-1:0] y;
-  wire logic last_f = f == FOLD_BITS'(FOLD - 1);
-  wire logic last_kx = last_f && kx == TAP_BITS'(K - 1);
-  wire logic last_ky = last_kx && ky == TAP_BITS'(K - 1);
-  wire logic last_patch = last_ky && x == X_BITS'(LAST_X);
-  wire logic last_row = last_patch && y == Y_BITS'(LAST_Y);
-
-  // What the step after this tap changes.
-  logic first;  // at the first tap of a frame, which waits for the first input beat
-  logic [ADDR_BITS:0] step_addr;  // modulo DEPTH, less DEPTH
-  logic [POS_BITS-1:0] step_pos, freed;
-  logic [X_BITS-1:0] step_x;
-  logic [Y_BITS-1:0] step_y;
-  function automatic logic [ADDR_BITS:0] ring(input int step);
-    ring = (ADDR_BITS + 1)'((step % DEPTH + DEPTH) % DEPTH - DEPTH);
+  // Bits of wrap_counter.sv, which counts up to 0.
+  function automatic int unsigned bits(input int n);
+    bits = n > 4 ? $clog2(n) + 1 : n > 1 ? $clog2(n) : 1;
   endfunction
+  localparam int unsigned TAP_BITS = bits(K);
+  localparam int unsigned X_BITS = bits(OUT_W);
+  localparam int unsigned Y_BITS = bits(OUT_H);
+  localparam int unsigned COL_BITS = bits(LINE);
+  localparam int unsigned SLOT_BITS = $clog2(ROWS);
+  localparam int unsigned ROW_BITS = $clog2(ROWS + STRIDE + 1);
+  localparam int unsigned FREED_BITS = $clog2((H - TOP_Y > S ? H - TOP_Y : S) + 1);
+  localparam int unsigned POS_BITS = $clog2(R * LINE + (P + S + 1) * (LINE + FOLD)) + 1;
+
+  // The walk over the taps, one tap ahead of the one that is shown next.
+  wire logic [bits(FOLD)-1:0] f;
+  wire logic [TAP_BITS-1:0] kx, ky;
+  wire logic [X_BITS-1:0] x;  // of the patch
+  wire logic [Y_BITS-1:0] y;
+  wire logic last_f, last_kx, last_ky, last_x, last_y;
+  wire logic line_ends = last_f && last_kx;
+  wire logic patch_ends = line_ends && last_ky;
+  wire logic row_ends = patch_ends && last_x;
+  wire logic frame_ends = row_ends && last_y;
+  wire logic walk;
+  wrap_counter #(.N(FOLD)) u_f (
+      .clk_i(clk_i), .rst_i(rst_i), .en_i(walk), .count_o(f), .last_o(last_f)
+  );
+  wire logic unused = &{1'b0, f};
+  wrap_counter #(.N(K)) u_kx (
+      .clk_i(clk_i), .rst_i(rst_i), .en_i(walk && last_f), .count_o(kx), .last_o(last_kx)
+  );
+  wrap_counter #(.N(K)) u_ky (
+      .clk_i(clk_i), .rst_i(rst_i), .en_i(walk && line_ends), .count_o(ky), .last_o(last_ky)
+  );
+  wrap_counter #(.N(OUT_W)) u_x (
+      .clk_i(clk_i), .rst_i(rst_i), .en_i(walk && patch_ends), .count_o(x), .last_o(last_x)
+  );
+  wrap_counter #(.N(OUT_H)) u_y (
+      .clk_i(clk_i), .rst_i(rst_i), .en_i(walk && row_ends), .count_o(y), .last_o(last_y)
+  );
+  logic first;  // at the first tap of a frame
+  always_ff @(posedge clk_i) begin
+    if (rst_i) first <= 1'b1;
+    else if (walk) first <= frame_ends;
+  end
+
+  // Whether the tap lies in the padding, into which few patches reach.
+  logic outside;
   always_comb begin
-    step_addr = ring(1);
-    step_pos  = first ? POS_BITS'(1 - ORIGIN) : POS_BITS'(1);
-    freed     = '0;
-    step_x    = last_f ? X_BITS'(1) : '0;
-    step_y    = '0;
-    if (last_kx) begin
-      step_addr = ring(STEP_LINE);
-      step_pos  = POS_BITS'(STEP_LINE);
-      step_x    = X_BITS'(1 - K);
-      step_y    = Y_BITS'(1);
+    outside = 1'b0;
+    for (int j = 0; j < K; j++) begin
+      for (int i = 0; i < OUT_W; i++) begin
+        if ((i * S + j < P || i * S + j >= W + P)
+            && x == X_BITS'(i + 1 - OUT_W) && kx == TAP_BITS'(j + 1 - K)) outside = 1'b1;
+      end
+      for (int i = 0; i < OUT_H; i++) begin
+        if ((i * S + j < P || i * S + j >= H + P)
+            && y == Y_BITS'(i + 1 - OUT_H) && ky == TAP_BITS'(j + 1 - K)) outside = 1'b1;
+      end
     end
-    if (last_ky) begin
-      step_addr = ring(STEP_PATCH);
-      step_pos  = POS_BITS'(STEP_PATCH);
-      step_x    = X_BITS'(S - K + 1);
-      step_y    = Y_BITS'(1 - K);
+  end
+  // Rows that are given back behind the last tap of a row of patches.
+  logic [FREED_BITS-1:0] rows_passed;
+  always_comb begin
+    rows_passed = FREED_BITS'(S);
+    for (int i = 0; i * S < P && i < OUT_H; i++) begin
+      if (y == Y_BITS'(i + 1 - OUT_H)) begin
+        rows_passed = FREED_BITS'((i + 1) * S > P ? (i + 1) * S - P : 0);
+      end
     end
-    if (last_patch) begin
-      step_addr = ring(STEP_ROW);
-      step_pos  = POS_BITS'(STEP_ROW);
-      step_x    = X_BITS'(-P - LAST_X);
-      step_y    = Y_BITS'(S - K + 1);
-      if ($signed(y) >= $signed(Y_BITS'(K - 1))) freed = POS_BITS'(S * LINE);
-      else if ($signed(y) > $signed(Y_BITS'(K - 1 - S))) freed = POS_BITS'((S - P % S) * LINE);
-    end
-    if (last_row) begin
-      step_addr = ring(STEP_FRAME);
-      step_pos  = POS_BITS'(STEP_FRAME + ORIGIN);
-      step_y    = Y_BITS'(-P - LAST_Y);
-      freed     = POS_BITS'((int'(HEIGHT) - TOP_Y) * LINE);
+    if (last_y) rows_passed = FREED_BITS'(H - TOP_Y);
+  end
+
+  // What the walk says of the tap that is shown next: in the padding, shown without waiting for
+  // a beat, rows given back behind it, the step to the tap behind it.
+  localparam logic [2:0] NEXT_TAP = 0, FIRST_TAP = 1, NEXT_LINE = 2, NEXT_PATCH = 3;
+  localparam logic [2:0] NEXT_ROW = 4;  // and to the next frame: 5
+  logic loaded, padding, free;
+  logic [FREED_BITS-1:0] freed;
+  (* fsm_encoding = "none" *) logic [2:0] step;
+  always_ff @(posedge clk_i) begin
+    if (rst_i) loaded <= 1'b0;
+    else loaded <= 1'b1;
+  end
+  always_ff @(posedge clk_i) begin
+    if (walk) begin
+      padding <= outside;
+      free    <= outside && !first;
+      freed   <= rows_passed & {FREED_BITS{row_ends}};
+      step[2] <= row_ends;
+      step[1] <= line_ends && !row_ends;
+      step[0] <= (row_ends && last_y) || (line_ends && last_ky && !row_ends)
+          || (!line_ends && first);
     end
   end
 
-  logic [ADDR_BITS-1:0] write_addr, read_addr;
-  logic [POS_BITS-1:0] ahead;  // beats written behind the one that is shown next, or negative
-  logic [POS_BITS-1:0] room;   // free places but one, negative when there is none
+  // A frame's first tap waits for its first beat; all others for the beat they show.
+  logic [POS_BITS-1:0] ahead;      // beats written behind the one that is shown next, or negative
+  logic [ROW_BITS-1:0] rows_free;  // from the one that is being written on
+  wire logic [COL_BITS-1:0] write_col;
+  logic [COL_BITS-1:0] read_col;
+  (* fsm_encoding = "none" *) logic [SLOT_BITS-1:0] write_slot, read_slot;
+  assign s_ready_o = rows_free != '0;
   wire logic push = s_valid_i && s_ready_o;
-  wire logic padding = PAD != 0 && (x >= X_BITS'(WIDTH) || y >= Y_BITS'(HEIGHT));
-  wire logic shown = !ahead[POS_BITS-1] || (padding && !first);
+  wire logic last_col;
+  wire logic row_written = push && last_col;
+  wrap_counter #(.N(LINE)) u_col (
+      .clk_i(clk_i), .rst_i(rst_i), .en_i(push), .count_o(write_col), .last_o(last_col)
+  );
   wire logic en = m_ready_i || !m_valid_o;
+  wire logic shown = loaded && (!ahead[POS_BITS-1] || free);
   wire logic fire = en && shown;
-  assign s_ready_o = !room[POS_BITS-1];
+  assign walk = fire || !loaded;
 
-  wire logic [ADDR_BITS:0] wrapped = {1'b0, read_addr} + step_addr;
-  wire logic [ADDR_BITS-1:0] next_addr =
-      wrapped[ADDR_BITS] ? wrapped[ADDR_BITS-1:0] + ADDR_BITS'(DEPTH) : wrapped[ADDR_BITS-1:0];
-  wire logic [POS_BITS-1:0] passed = fire ? step_pos : '0;
-  wire logic [POS_BITS-1:0] given = fire ? freed : '0;
+  // Every step is a table by what decides it, which an adder takes into its own LUTs.
+  function automatic logic [SLOT_BITS-1:0] moved(input logic [SLOT_BITS-1:0] slot, input int by);
+    moved = '0;
+    for (int i = 0; i < R; i++) begin
+      if (slot == SLOT_BITS'(i)) moved = SLOT_BITS'(((i + by) % R + R) % R);
+    end
+  endfunction
+  function automatic logic [POS_BITS-1:0] left(input logic more, input int passed);
+    left = more ? POS_BITS'(1 - passed) : POS_BITS'(-passed);
+  endfunction
+  logic [POS_BITS-1:0] ahead_step;
+  logic [COL_BITS-1:0] col_step;
+  logic [SLOT_BITS-1:0] next_slot;
+  always_comb begin
+    ahead_step = left(push, 1);
+    col_step   = COL_BITS'(1);
+    next_slot  = read_slot;
+    case (step)
+      NEXT_TAP: ;
+      FIRST_TAP: ahead_step = left(push, 1 - ORIGIN);
+      NEXT_LINE: begin
+        ahead_step = left(push, LINE - K * FOLD + 1);
+        col_step   = COL_BITS'(1 - K * FOLD);
+        next_slot  = moved(read_slot, 1);
+      end
+      NEXT_PATCH: begin
+        ahead_step = left(push, S * FOLD - PATCH);
+        col_step   = COL_BITS'((S - K) * FOLD + 1);
+        next_slot  = moved(read_slot, 1 - K);
+      end
+      NEXT_ROW: begin
+        ahead_step = left(push, S * LINE - ROW);
+        col_step   = COL_BITS'(1 - (P + LAST_X + 1) * FOLD);
+        next_slot  = moved(read_slot, S - K + 1);
+      end
+      default: begin
+        ahead_step = left(push, (H - (OUT_H - 1) * S) * LINE - ROW + ORIGIN);
+        col_step   = COL_BITS'(1 - (P + LAST_X + 1) * FOLD);
+        next_slot  = moved(read_slot, H - P - LAST_Y);
+      end
+    endcase
+    if (!fire) ahead_step = POS_BITS'(push);
+  end
+  logic [ROW_BITS-1:0] free_step;
+  always_comb begin
+    free_step = ROW_BITS'(0) - ROW_BITS'(row_written);
+    for (int i = 1; i < 2 ** FREED_BITS; i++) begin
+      if (fire && freed == FREED_BITS'(i)) free_step = ROW_BITS'(row_written ? i - 1 : i);
+    end
+  end
 
   always_ff @(posedge clk_i) begin
     if (rst_i) begin
       m_valid_o  <= 1'b0;
-      first      <= 1'b1;
-      f          <= '0;
-      kx         <= '0;
-      ky         <= '0;
-      x          <= X_BITS'(-P);
-      y          <= Y_BITS'(-P);
-      write_addr <= '0;
-      read_addr  <= ADDR_BITS'((DEPTH - ORIGIN % DEPTH) % DEPTH);
+      write_slot <= '0;
+      read_col   <= COL_BITS'(1 - LINE - P * FOLD);
+      read_slot  <= moved('0, -P);
       ahead      <= '1;
-      room       <= POS_BITS'(DEPTH - 1);
+      rows_free  <= ROW_BITS'(ROWS);
     end else begin
       if (en) m_valid_o <= shown;
-      if (push) write_addr <= write_addr == ADDR_BITS'(DEPTH - 1) ? '0 : write_addr + 1'b1;
-      ahead <= ahead - passed + POS_BITS'(push);
-      room  <= room + given - POS_BITS'(push);
+      if (row_written) write_slot <= moved(write_slot, 1);
+      ahead     <= ahead + ahead_step;
+      rows_free <= rows_free + free_step;
       if (fire) begin
-        first     <= last_row;
-        f         <= last_f ? '0 : f + 1'b1;
-        x         <= x + step_x;
-        y         <= y + step_y;
-        read_addr <= next_addr;
-        if (last_f) kx <= last_kx ? '0 : kx + 1'b1;
-        if (last_kx) ky <= last_ky ? '0 : ky + 1'b1;
+        read_col  <= read_col + col_step;
+        read_slot <= next_slot;
       end
     end
   end
+
+  // A slot takes a power of two of words where that makes the memory no larger.
+  localparam int PITCH = 2 ** $clog2(LINE);
+  localparam int GRAIN = BLOCK != 0 ? 512 : R * LINE > 32 ? 64 : 32;
+  localparam int unsigned ALIGNED =
+      (R * PITCH + GRAIN - 1) / GRAIN == (R * LINE + GRAIN - 1) / GRAIN ? 1 : 0;
+  localparam int unsigned DEPTH = ALIGNED != 0 ? R * PITCH : R * LINE;
+  localparam int unsigned ADDR_BITS = $clog2(DEPTH);
+  function automatic logic [ADDR_BITS-1:0] place(
+      input logic [SLOT_BITS-1:0] slot, input logic [COL_BITS-1:0] col);
+    place = '0;
+    for (int i = 0; i < R; i++) begin
+      if (slot == SLOT_BITS'(i)) begin
+        place = ALIGNED != 0 ? ADDR_BITS'(i * PITCH) : ADDR_BITS'((i + 1) * LINE - 1);
+      end
+    end
+    if (ALIGNED != 0) place = place | (ADDR_BITS'(col) & ADDR_BITS'(PITCH - 1));
+    else place = ADDR_BITS'($signed(col)) + place;
+  endfunction
+  wire logic [ADDR_BITS-1:0] write_addr = place(write_slot, write_col);
+  wire logic [ADDR_BITS-1:0] read_addr = place(read_slot, read_col);
 
   // The padding is the read register's synchronous reset value. No shown beat is being written.
   wire logic [SIMD*BITS-1:0] blank = {SIMD{BITS'(PAD_VALUE)}};

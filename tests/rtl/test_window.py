@@ -59,6 +59,7 @@ WHOLE = [
     window((1, 2, 1), 3, 1, 1, simd=9),
     window((2, 2, 1), 2, 1, 0, simd=4),
     window((12, 5, 1), 7, 2, 3, simd=49),
+    window((5, 2, 1), 7, 1, 3, simd=49),  # a row of pixels ends two rows of the window before
     window((2, 300, 6), 3, 1, 1, INT8, simd=54),  # rows in block RAM
     window((9, 4, 1), 2, 3, 0, simd=4),  # rows are skipped, and left over
     *patches(24, seed=3),
@@ -75,6 +76,7 @@ CASES = [
     window((16, 5, 1), 7, 2, 3),  # long frame, narrow rows
     window((3, 40, 2), 3, 1, 1, simd=2),  # several frames in the buffer
     window((6, 40, 1), 3, 1, 0),  # unpadded and wide: the refill shows
+    window((2, 150, 8), 3, 1, 1, INT8, simd=2),  # block RAM; rows of no power of two of words
     window((5, 24, 1), 2, 3, 0),  # rows are skipped, and left over
     *random_cases(24, seed=7),
     *WHOLE,
