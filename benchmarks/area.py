@@ -28,6 +28,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.networks import random_graph
 from hwgen import folding
 from hwgen.backends import systemverilog, yosys
 from hwgen.board import Board, load_board
@@ -38,14 +39,19 @@ from hwgen.layers import Threshold
 from hwgen.layers.base import Resources
 from hwgen.quant import QuantGraph
 from tests import brevitas_models
-from tests.networks import random_reactnet, reducing_reactnet
+from tests.networks import random_reactnet
 
 FINN_LUT, FINN_FF, FINN_BRAM36 = 21_135, 31_517, 98 + 9 / 2  # CNV-W1A1 after synthesis, published
 FINN_LANES, FINN_CYCLES = 2_273, 32_768
 RATES = (1, 4, 16)  # parts of the fastest rate
 WIDTHS = (8, 16, 32, 64)
 NEGLIGIBLE = 40  # LUTs: errors of smaller kernels are no percentages
-REACTNETS = ("random", "reducing")  # names of the graphs
+LARGE = "ReActNet-18 of 16 channels, 8 bits"
+BLOCKS = ({"width": 16}, {"width": 32, "stride": 2}, {"width": 64, "stride": 2})
+REACTNETS: Mapping[str, Mapping[str, Any]] = {  # the default network, and one that reduces
+    "ReActNet, 4 bits": {"image_size": 8, "width": 32, "blocks": 3, "residual_bits": 4},
+    "ReActNet, reducing, 8 bits": {"image_size": 16, "width": 16, "blocks": BLOCKS},
+}
 console = Console()
 
 Json = dict[str, Any]
@@ -71,11 +77,10 @@ def main() -> None:
 
 
 def networks(quick: bool) -> Mapping[str, QuantGraph]:
-    """Small ReActNets, and Brevitas' CNV and a depthwise network."""
-    found = {
-        "ReActNet": random_reactnet(width=32, blocks=2, size=(8, 8)),
-        "ReActNet, reducing": reducing_reactnet(width=16, reductions=2, size=(16, 16)),
-    }
+    """ReActNets of 4 and 8 bits, and Brevitas' CNV and a depthwise network."""
+    found = {name: random_graph(name, **config) for name, config in REACTNETS.items()}
+    if not quick:
+        found[LARGE] = random_graph(LARGE, arch="reactnet-18", image_size=32, width=16)
     for name in () if quick else ("CNV-W1A1", "MobileNet-W4A4"):
         with tempfile.TemporaryDirectory() as folder:
             path = brevitas_models.export(name, Path(folder) / f"{name}.onnx")
@@ -131,17 +136,17 @@ def errors(found: list[Design]) -> Json:
 
 def activations(found: list[Design]) -> Json:
     """The share of LUTs of what stands between products: batch norm, RSign, RPReLU."""
-    table = Table("ReActNet", "cycles a frame", "LUT", "staircases", "share")
+    table = Table("ReActNet", "cycles a frame", "LUT", "staircases", "share", "DSP")
     table.title = "batch norm, RSign and RPReLU"
     rows: Json = {}
     for flow, report in found:
         stairs = [s.name for s in flow.stages if isinstance(s.layer, Threshold)]
-        if flow.graph.name not in REACTNETS:
+        if flow.graph.name not in {*REACTNETS, LARGE}:
             continue
         luts = sum(report.layers[name].resources.lut for name in stairs)
         total = report.total.resources.lut
         cells = (flow.graph.name, f"{flow.max_cycles}", f"{total:.0f}", f"{luts:.0f}")
-        table.add_row(*cells, f"{100 * luts / total:.1f} %")
+        table.add_row(*cells, f"{100 * luts / total:.1f} %", f"{report.total.resources.dsp:.0f}")
         rows[f"{flow.graph.name} {flow.max_cycles}"] = luts / total
     console.print(table)
     return rows

@@ -8,6 +8,7 @@ Ends with what it would take on every board, at the least throughput and at 30 f
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.networks import random_network
 from hwgen import folding
 from hwgen.backends import cpp
 from hwgen.board import board_names, load_board
@@ -30,12 +34,8 @@ from hwgen.folding import shortfalls
 from hwgen.frontend.importer import import_model
 from hwgen.layers.base import Resources
 from hwgen.quant import QuantGraph, quantise_input
-from training.calibrate import calibrate
 from training.config import ModelConfig
-from training.exact import make_exact
 from training.export import write
-from training.model import ReActNet
-from training.quantizers import RPReLU, RSign
 
 FPS = 30
 console = Console()
@@ -60,32 +60,6 @@ class Stages:
         peak = int(status["VmHWM"].split()[0]) / 2**20
         self.table.add_row(name, f"{seconds:.1f}", f"{peak:.2f}", ", ".join(said))
         console.print(f"{name}: {seconds:.1f} s, {peak:.2f} GB; {', '.join(said)}")
-
-
-@torch.no_grad()
-def random_network(config: ModelConfig, images: torch.Tensor, seed: int = 0) -> ReActNet:
-    """A network on the hardware's grids that looks as if trained on ``images`` (N, C, S, S)."""
-    torch.manual_seed(seed)
-    net = ReActNet(config, exact=False)
-    for module in net.modules():
-        if isinstance(module, RSign):
-            module.bias.normal_(0, 0.1)
-        elif isinstance(module, RPReLU):
-            module.before.normal_(0, 0.2)
-            module.prelu.weight.uniform_(0, 0.5)
-            module.after.normal_(0, 0.2)
-        elif isinstance(module, torch.nn.BatchNorm2d):
-            sign = torch.where(torch.rand_like(module.weight) < 0.1, -1.0, 1.0)
-            module.weight.uniform_(0.3, 1.0).mul_(sign)
-            module.bias.normal_(0, 0.2)
-            module.momentum = 1.0
-    net.train()(images)  # the norms take the statistics of these images
-    net.eval()
-    limits = calibrate(net, images)
-    exact = ReActNet(config.model_copy(update={"residual_limit": limits}), exact=True).eval()
-    exact.load_state_dict(net.state_dict())
-    make_exact(exact)
-    return exact
 
 
 def on_boards(graph: QuantGraph) -> Table:

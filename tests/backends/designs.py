@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -170,7 +171,12 @@ def lines() -> Dataflow:
     layers.half_block(1, residual)
     layers.product(3)
     graph = narrow(finish("lines", layers))
-    return sized(graph, nearest(graph, lambda i: 1 + i % 3, 3))
+    foldings = nearest(graph, lambda i: 1 + i % 3, 3)
+    stairs = [x for x in graph.layers if isinstance(x, Threshold) and x.output.dtype == residual]
+    for i, layer in enumerate(stairs):  # products in LUTs and in DSP blocks by turns
+        unit = f"affine, {('LUT', 'DSP')[i % 2]} product"
+        foldings[layer.name] = replace(foldings[layer.name], unit=unit)
+    return sized(graph, foldings)
 
 
 def signs_graph() -> QuantGraph:
