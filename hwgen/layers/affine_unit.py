@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from hwgen.layers.affine import AffineStairs
 from hwgen.layers.base import Resources, RtlInstance
-from hwgen.layers.costs import ROM_LUT_DEPTH, block_rams, rom, rom_in_luts
+from hwgen.layers.costs import (
+    ROM_LUT_DEPTH,
+    block_rams,
+    distinct_columns,
+    known_rom,
+    rom_in_luts,
+)
 from hwgen.layers.memory import named, text
 from hwgen.layers.stairs import Unit, area
 
@@ -70,30 +76,35 @@ class AffineUnit(Unit):
         """Memories, knee comparison, product and sum, and the clip, of every lane."""
         x, m, y = self.stairs.x.bits, self.lines.slope_bits, self.stairs.y.bits
         over = self.sum_bits - self.lines.shift - 1 - y  # bits of a level that y has not
-        lane = self._memory_cost() + Resources(lut=y + max(over, 0) / 5, ff=y)
+        lane = Resources(lut=y + max(over, 0) / 5, ff=y)
         if self.lines.segments == 2:
-            lane += rom(x, self.fold) + Resources(lut=0.6 * x, ff=x)
+            lane += Resources(lut=0.6 * x, ff=x)
         if self.dsp:
-            lane += Resources(dsp=dsps(self.x_bits, m + 1))
+            held = 5 if self.fold > 1 else 0  # of slopes and x that stay outside
+            lane += Resources(ff=held, dsp=dsps(self.x_bits, m + 1))
         else:
             constant = 0.4 if self.fold * self.lines.segments == 1 else 1
             product = constant * product_luts(x, m)
             lane += Resources(lut=product + self.sum_bits, ff=self.x_bits + 2 * m + self.sum_bits)
         lanes = (self.pe * getattr(lane, kind) for kind in ("lut", "ff", "bram36", "dsp"))
-        return Resources(lut=10, ff=16) + Resources(*lanes)
+        return Resources(lut=5, ff=16) + self._memory_cost() + Resources(*lanes)
 
     def _memory_cost(self) -> Resources:
-        """Of a lane's lines; DSP blocks take in the registers of slopes.
-
-        Of up to eight words, many columns are equal among all lanes or vanish in resets.
-        """
+        """Of lines and knees; DSP blocks take in the registers of slopes."""
         width, depth = self.line_shape
+        knees = Resources()
+        if self.lines.segments == 2:
+            knees = known_rom(self.lines.knee.reshape(self.fold, self.pe), self.stairs.x.bits)
         if self.block:
-            return Resources(bram36=block_rams(width, depth))
-        table = rom_in_luts(width, depth) if depth > 16 else rom(width, depth)
-        return Resources(
-            lut=table.lut * (0.5 if depth <= 8 else 1), ff=min(table.ff, self.offset_bits)
+            return knees + Resources(bram36=self.pe * block_rams(width, depth))
+        slopes, offsets = (
+            distinct_columns(table[:, -self.lines.segments :].reshape(depth, self.pe), bits)
+            for table, bits in (
+                (self.lines.slope, self.lines.slope_bits),
+                (self.lines.offset, self.offset_bits),
+            )
         )
+        return knees + Resources(lut=rom_in_luts(slopes + offsets, depth).lut, ff=offsets)
 
     def rtl(self) -> RtlInstance:
         """Instantiate affine_stairs.sv, which says what stands where in its memories."""

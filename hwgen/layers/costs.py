@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from math import ceil, log2
 
+import numpy as np
+
 from hwgen.layers.base import Resources
+from hwgen.quant import IntArray
 
 ROM_LUT_DEPTH = 64  # templates/rtl/rom.sv: deeper and larger tables go to block RAM
 ROM_LUT_BITS = 2048
@@ -59,6 +62,25 @@ def rom(width: int, depth: int, style: str = "auto") -> Resources:
         columns = min(width, 2 ** (depth - 1))
         return Resources(lut=0.75 * columns, ff=columns)
     return rom_in_luts(width, depth)
+
+
+def known_rom(words: IntArray, bits: int) -> Resources:
+    """Tables (depth, lanes) of these words, all read at one address, by size in LUTs or blocks.
+
+    In LUTs a column that stands there already, or that is one value throughout, is free.
+    """
+    depth, lanes = words.shape
+    if in_block(bits, depth):
+        return Resources(bram36=lanes * block_rams(bits, depth))
+    return rom_in_luts(distinct_columns(words, bits), depth)
+
+
+def distinct_columns(words: IntArray, bits: int) -> int:
+    """The different columns of tables (depth, lanes) that change: of so many bits each."""
+    columns = (words[:, :, None] >> np.arange(bits) & 1).astype(np.uint8)
+    packed = np.packbits(columns.reshape(len(words), -1), axis=0).T
+    constant = {np.packbits(np.full(len(words), v, np.uint8)).tobytes() for v in (0, 1)}
+    return len({column.tobytes() for column in packed} - constant)
 
 
 def rom_in_luts(width: int, depth: int) -> Resources:

@@ -18,7 +18,7 @@ from hwgen.layers.base import (
     Schedule,
     lane_foldings,
 )
-from hwgen.layers.costs import one_port_luts, rom
+from hwgen.layers.costs import known_rom, one_port_luts, rom
 from hwgen.layers.memory import mem_file
 from hwgen.layers.multiplier import Multiplier
 from hwgen.quant import IntArray, IntType, Range
@@ -110,7 +110,8 @@ class Depthwise(Layer):
         """A multiplier and an adder a lane, weights, and the sums in LUTRAM."""
         fold, acc = self.fold(folding), folding.pe * self.output.dtype.bits
         words = len(self.weights) * fold
-        tables = rom(folding.pe * self.multiplier.weight_bits, words) + rom(acc, fold)
+        bias = known_rom(self.bias.reshape(fold, folding.pe), self.output.dtype.bits)
+        tables = rom(folding.pe * self.multiplier.weight_bits, words) + bias
         memory = one_port_luts(acc, fold) if fold > 1 else 0
         lanes = self.multiplier.resources(folding.pe)
         held = self.input.dtype.bits + self.multiplier.product_bits

@@ -44,7 +44,7 @@ class Multiplier:
         narrow, wide = sorted((self.a.bits, self.weight_bits))
         if narrow == 1:
             return wide * self.bipolar
-        return (1.05 if narrow <= 3 else 1.5) * narrow * wide
+        return (1.05 if narrow <= 4 else 1.5) * narrow * wide
 
     @property
     def dsp(self) -> bool:

@@ -22,7 +22,7 @@ from hwgen.layers.base import (
     Schedule,
     divisors,
 )
-from hwgen.layers.costs import ram_luts, ram_styles, rom
+from hwgen.layers.costs import known_rom, ram_luts, ram_styles, rom
 from hwgen.layers.memory import mem_file, style_parameter
 from hwgen.layers.multiplier import Multiplier
 from hwgen.layers.xnor_unit import XnorUnit, choose, smallest, xnor_units
@@ -236,20 +236,20 @@ class IntMvau(Mvau):
     def resources(self, folding: Folding) -> Resources:
         """A multiplier a lane, an adder tree per PE, and the memories.
 
-        DSP blocks have registers and more than half of the adders; LUTs need them all.
+        DSP blocks have registers, the first two adders, and the accumulator of a lone lane.
         """
-        acc, mult = self.output.dtype.bits, self.multiplier
-        lanes = folding.pe * folding.simd
-        share = 0.4 if mult.dsp else 1
-        adders = share * folding.pe * (folding.simd - 1) * (mult.product_bits + 1)
+        acc, mult, pe, simd = self.output.dtype.bits, self.multiplier, folding.pe, folding.simd
+        if mult.dsp:
+            adders = 0.6 * max(simd - 3, 0) * (mult.product_bits + 1) + acc * (simd > 1)
+        else:
+            adders = (simd - 1) * (mult.product_bits + 1) + acc
         held = mult.weight_bits / 2 if mult.dsp else mult.product_bits
+        sums = simd > 1 if mult.dsp else 1 + (simd - 1).bit_length() // 4
         return (
             self.memory_cost(folding, mult.weight_bits)
-            + mult.resources(lanes)
-            + Resources(
-                lut=40 + folding.pe * acc + adders,
-                ff=40 + lanes * held + folding.pe * 2 * acc,
-            )
+            + known_rom(self.bias.reshape(-1, pe), acc)
+            + mult.resources(pe * simd)
+            + Resources(lut=40 + pe * adders, ff=40 + pe * (simd * held + sums * acc))
         )
 
     def rtl(self, folding: Folding) -> RtlInstance:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from hwgen.layers.base import Resources, RtlInstance
-from hwgen.layers.costs import rom
+from hwgen.layers.costs import known_rom
 from hwgen.layers.memory import named, text, words
 from hwgen.quant import IntArray, IntType, Range
 
@@ -134,11 +135,19 @@ class SearchUnit(Unit):
     @property
     def cost(self) -> Resources:
         """A comparator and a table for every stage of every lane."""
-        bits = self.threshold_type.bits
-        lane = Resources()
+        bits, found = self.threshold_type.bits, Resources(lut=4, ff=6 + 4 * self.steps)
+        for middles in self.middles():
+            found += known_rom(middles.reshape(self.pe, -1).T, bits)
+            found += Resources(lut=0.6 * bits * self.pe, ff=bits * self.pe)
+        return found
+
+    def middles(self) -> Iterator[IntArray]:
+        """For every stage the thresholds (PE, C / PE, 2**stage) amid what is open."""
+        tree = self.search_tree()
         for stage in range(self.steps):
-            lane += rom(bits, self.fold << stage) + Resources(lut=0.6 * bits, ff=bits)
-        return Resources(8 + self.pe * lane.lut, 20 + self.pe * lane.ff, self.pe * lane.bram36)
+            width = 2 ** (self.steps - stage)
+            chosen = tree[:, width // 2 - 1 :: width]
+            yield chosen.reshape(self.fold, self.pe, -1).swapaxes(0, 1)
 
     def rtl(self) -> RtlInstance:
         """Instantiate thresholding.sv.
@@ -147,13 +156,11 @@ class SearchUnit(Unit):
         digits): word ``cf * 2**s + prefix`` is the threshold in the middle of what the s decided
         bits ``prefix`` leave open, for channel ``cf * PE + p``.
         """
-        tree, bits = self.search_tree(), self.threshold_type.bits
+        bits = self.threshold_type.bits
         parts = {}
-        for stage in range(self.steps):
-            width = 2 ** (self.steps - stage)
-            middles = tree[:, width // 2 - 1 :: width].reshape(self.fold, self.pe, -1)
+        for stage, middles in enumerate(self.middles()):
             for lane in range(self.pe):
-                values = words(middles[:, lane, :].reshape(-1, 1), bits)
+                values = words(middles[lane].reshape(-1, 1), bits)
                 parts[f"{lane:02x}{stage:x}"] = text(values, bits)
         prefix = named("thresholds", b"|".join(parts.values()))
         return RtlInstance(
