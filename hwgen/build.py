@@ -10,7 +10,9 @@ from typing import Any
 from hwgen import estimate, fifo, folding, report
 from hwgen.backends import (
     cpp,
+    ecp5,
     finn,
+    kernel_timing,
     nextpnr,
     reference,
     rtlsim,
@@ -28,6 +30,7 @@ from hwgen.files import Files, require_writable, seal, sweep, unseal, write_json
 from hwgen.journal import Journal
 from hwgen.layers.axis import AxisIn, AxisOut
 from hwgen.layers.base import Folding, Settings
+from hwgen.layers.pipeline import LEAST
 from hwgen.quant import IntArray, QuantGraph, quantise_input
 from hwgen.saved import DATA, describe_build
 from hwgen.search import Foldings
@@ -68,17 +71,19 @@ def build(config: BuildConfig, model: Path) -> Built:
     unseal(folder)
     sweep(folder, ("report", "verification_output"), keep=Files())
     own = config.engine == "rtl"
-    total = 6 + config.synth + config.pnr + config.bitstream if own else 7
+    synth = config.synth or (config.max_levels is not None and not isinstance(board, Ecp5))
+    total = 6 + synth + config.pnr + config.bitstream if own else 7
     journal = Journal(folder / "build.log", total, title=f"build {folder}")
     with journal.running():
         with journal.step("import model"):
             imported = _import(config, model, data, journal)
+            graph = imported.graph.pipelined(_levels(config, board))
         with journal.step("choose folding"):
-            foldings = choose_foldings(config, imported.graph, board)
+            foldings = choose_foldings(config, graph, board)
             clock_mhz = config.clock_mhz or board.clock_mhz
-            flow, sizing = folding.plan(imported.graph, board, foldings, clock_mhz)
+            flow, sizing = folding.plan(graph, board, foldings, clock_mhz)
             folding.require_fit(flow.resources, board, "the design")
-            line = line_cycles(imported.graph, board, clock_mhz)
+            line = line_cycles(graph, board, clock_mhz)
             if line and config.fps is None and config.folding is None:
                 fps = 1e6 * clock_mhz / line
                 journal.say(
@@ -86,7 +91,7 @@ def build(config: BuildConfig, model: Path) -> Built:
                     "--fps asks for another rate"
                 )
             journal.detail("choose folding: other rates")
-            points = folding.trade_off(imported.graph, board, flow.max_cycles)
+            points = folding.trade_off(graph, board, flow.max_cycles)
         with journal.step("FINN dataflow model"):
             models, finn_report, names = _finn(imported, foldings, board)
         with journal.step("generate hardware and software"):
@@ -105,7 +110,7 @@ def build(config: BuildConfig, model: Path) -> Built:
         if not own:
             with journal.step("finn build"):
                 _run_finn(folder, files, config, journal)
-        if own and config.synth:
+        if own and synth:
             with journal.step("synthesise with Yosys"):
                 synthesise(folder, flow, board, journal)
         if own and config.pnr:
@@ -119,6 +124,13 @@ def build(config: BuildConfig, model: Path) -> Built:
             journal.save_times(folder / "time_per_step.json")
             report.write(folder)
     return Built(folder, flow, board)
+
+
+def _levels(config: BuildConfig, board: Board) -> int | None:
+    """The bound on LUT levels: as asked for, or the least where an ECP5's clock needs it."""
+    clock_mhz = config.clock_mhz or board.clock_mhz
+    needed = isinstance(board, Ecp5) and clock_mhz > ecp5.PLAIN_MHZ
+    return config.max_levels or (LEAST if needed else None)
 
 
 def verification_data(images: Path | None, model: Path) -> VerificationData | None:
@@ -206,6 +218,8 @@ def synthesise(folder: Path, flow: Dataflow, board: Board, journal: Journal) -> 
 
     found = yosys.synthesise(flow, folder / "rtl", yosys_cache(), board=board, progress=progress)
     write_json(folder / "report" / "synth_resources.json", found.to_json())
+    if found.max_levels is not None:
+        kernel_timing.require_levels(found.timing, found.max_levels)
     timing = found.design_timing
     if timing is not None:
         journal.detail(f"about {timing.mhz:g} MHz before placement; slowest: {timing.slowest}")

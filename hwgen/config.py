@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hwgen.board import Board, explain, load_board
 from hwgen.errors import UserInputError
+from hwgen.layers.pipeline import LEAST
 
 
 class BuildConfig(BaseModel):
@@ -33,6 +34,14 @@ class BuildConfig(BaseModel):
     ] = None
     folding: Annotated[
         Path | None, Field(description="PE and SIMD by layer: a final_hw_config.json")
+    ] = None
+    max_levels: Annotated[
+        int | None,
+        Field(
+            ge=LEAST,
+            description="LUT levels that may lie between the registers of a kernel; more registers "
+            "then, proven with Yosys (a level is 0.62 ns on 7-series, an adder 2.4 levels)",
+        ),
     ] = None
     engine: Annotated[
         Literal["rtl", "finn"],

@@ -33,5 +33,6 @@ def timing(r: Reports) -> dict[str, object] | None:
         "mhz": number(design.mhz),
         "clock": f"{design.clock_mhz:g}",
         "levels": design.lut_levels_at_clock,
+        "bound": design.max_levels,
         "warnings": design.warnings,
     }

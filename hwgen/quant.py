@@ -7,7 +7,7 @@ with two readers passes through an explicit ``Fork``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -175,6 +175,15 @@ class QuantGraph:
     def layer(self, name: str) -> Layer:
         """The layer of that name."""
         return next(layer for layer in self.layers if layer.name == name)
+
+    @property
+    def levels(self) -> int | None:
+        """The most LUT levels between the registers of kernels, None without such a bound."""
+        return self.layers[0].levels
+
+    def pipelined(self, levels: int | None) -> Self:
+        """With at most so many LUT levels between the registers of kernels."""
+        return replace(self, layers=tuple(replace(each, levels=levels) for each in self.layers))
 
     def check(self) -> Self:
         """Raise ``UnsupportedError`` unless every tensor is made once and read once, in order."""

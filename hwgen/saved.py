@@ -26,6 +26,7 @@ def describe_build(flow: Dataflow, board: Board, engine: str = "rtl") -> Files:
         "name": flow.graph.name,
         "engine": engine,
         "clock_mhz": flow.clock_mhz,
+        "max_levels": flow.graph.levels,
         "scaling": asdict(flow.graph.scaling),
         "board": board.model_dump(),
     }
@@ -51,6 +52,7 @@ def load_build(folder: Path) -> tuple[Dataflow, Board]:
     board = parse_board(config["board"], where)
     scaling = Scaling.parse(config["scaling"])
     graph = read_dataflow_model(folder / MODEL, config["name"], scaling)
+    graph = graph.pipelined(config.get("max_levels"))
     foldings = read_config(folder / FOLDING, graph)
     flow, _ = plan(graph, board, foldings, config["clock_mhz"])
     return flow, board

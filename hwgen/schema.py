@@ -146,6 +146,7 @@ class DesignTiming(_Record):
     mhz: Amount
     clock_mhz: Annotated[float, Field(gt=0)]
     lut_levels_at_clock: int
+    max_levels: int | None = None  # as asked for
     warnings: tuple[str, ...] = ()
 
 

@@ -27,6 +27,7 @@ from hwgen.run import find_tool, run_tool
 
 TOP = "board_top"
 PACK = "yowasp-ecppack"
+PLAIN_MHZ = 75  # what kernels of any network reach without a bound on levels
 ATTEMPTS = 4  # of routing, each for a lower clock
 MARGIN = 0.03  # further below what the last reached, with every attempt: routings differ by so much
 

@@ -22,7 +22,7 @@ Cell = Mapping[str, Any]
 
 CLOCKS = ("C", "CLK", "WCLK", "CLKARDCLK", "CLKBWRCLK")
 _LOCAL = ("LUT", "MUXF", "CARRY", "RAM", "SRL")  # what stands beside them is reached unrouted
-_PORT = "port "
+PORT = "port "
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,12 @@ class Path:
     @property
     def from_port(self) -> bool:
         """Whether it begins outside."""
-        return self.start.startswith(_PORT)
+        return self.start.startswith(PORT)
 
     @property
     def to_port(self) -> bool:
         """Whether it ends outside."""
-        return self.end.startswith(_PORT)
+        return self.end.startswith(PORT)
 
     @property
     def registered_ns(self) -> float:
@@ -67,7 +67,7 @@ def from_json(rows: Iterable[Mapping[str, Any]]) -> tuple[Path, ...]:
 
 
 def longest(module: Mapping[str, Any], rigid: AbstractSet[object]) -> list[Path]:
-    """The slowest path of ``module`` for each kind of start and of end that it has.
+    """The slowest path of ``module`` for each start and end: registers, and every port.
 
     ``rigid``: bits with a reader that cannot take the inverse instead.
     """
@@ -75,9 +75,9 @@ def longest(module: Mapping[str, Any], rigid: AbstractSet[object]) -> list[Path]
     order = _order(graph.arcs)
     registers = {bit: start.ns for bit, start in graph.starts.items()}
     found = []
-    for starts in (registers, dict.fromkeys(graph.inputs, 0.0)):
+    for starts in (registers, *(dict.fromkeys(bits, 0.0) for bits in graph.inputs.values())):
         times, via = _arrivals(starts, order, graph.arcs)
-        for ends in (graph.ends, graph.outputs):
+        for ends in (graph.ends, *graph.outputs.values()):
             reached = [end for end in ends if end.bit in times]
             if reached:
                 last = max(reached, key=lambda end: times[end.bit] + end.ns)
@@ -124,15 +124,16 @@ class _Graph:
         self.arcs: dict[Bit, list[_Arc]] = {}
         self.starts: dict[Bit, _Point] = {}
         self.ends: list[_Point] = []
-        self.inputs: set[Bit] = set()
-        self.outputs: list[_Point] = []
-        for port in module["ports"].values():
+        self.inputs: dict[str, set[Bit]] = {}
+        self.outputs: dict[str, list[_Point]] = {}
+        for name, port in module["ports"].items():
             bits = [bit for bit in port["bits"] if isinstance(bit, int)]
             if port["direction"] == "input":
-                self.inputs |= set(bits) - clocks
+                self.inputs[name] = set(bits) - clocks
             else:
                 self._readers.update(bits)
-                self.outputs += [_Point(b, 0.0, "", _PORT + self._names.get(b, "")) for b in bits]
+                self.outputs[name] = [_Point(b, 0.0, "", PORT + name) for b in bits]
+        self._ports = {bit: name for name, bits in self.inputs.items() for bit in bits}
         for name, cell in cells.items():
             self._add(name, cell)
 
@@ -142,11 +143,11 @@ class _Graph:
         while bit in via:
             arcs.append(via[bit])
             bit = via[bit].source
-        start = self.starts.get(bit) if bit not in self.inputs else None
+        start = self.starts.get(bit) if bit not in self._ports else None
         begin = [start.kind] if start else []
         inner = [arc.kind for arc in reversed(arcs) if arc.ns]
         return Path(
-            start.name if start else _PORT + self._names.get(bit, ""),
+            start.name if start else PORT + self._ports[bit],
             end.name,
             (*begin, *inner, *([end.kind] if end.kind else [])),
             sum(arc.luts for arc in arcs),

@@ -139,6 +139,7 @@ class SynthReport:
     timing: Mapping[str, schema.Timing]
     binary_lanes: int
     tool: str
+    max_levels: int | None = None
 
     @cached_property
     def total(self) -> Usage:
@@ -148,7 +149,7 @@ class SynthReport:
     @cached_property
     def design_timing(self) -> schema.DesignTiming | None:
         """The slowest row and what is said about the clock."""
-        return kernel_timing.of_design(self.timing, self.clock_mhz)
+        return kernel_timing.of_design(self.timing, self.clock_mhz, self.max_levels)
 
     def to_json(self) -> dict[str, object]:
         """``report/synth_resources.json``."""
@@ -193,7 +194,10 @@ def synthesise(
     ``progress`` gets the number of finished modules, of all modules, and a module's name.
     Raises ``ToolError`` when Yosys fails, dies, or leaves a cell of unknown cost.
     """
-    library = Library.read(rtl, dataflow.clock_mhz)
+    bound = dataflow.graph.levels
+    # half a level less, for the mapper knows carry chains as faster than our estimate does
+    fastest = max(dataflow.clock_mhz, kernel_timing.clock_of(bound - 0.5) if bound else 0)
+    library = Library.read(rtl, fastest)
     flow = FLOW if dataflow.technology is SERIES7 else FLOW_ECP5
     pool = Pool(library, flow, cache, jobs=jobs, timeout_s=timeout_s)
     found = pool.run(instances(dataflow), progress)
@@ -206,7 +210,14 @@ def synthesise(
     rows[STREAMS] = sum((*between, *per_fifo.values()), Usage())
     timing = _timing(dataflow, used, per_fifo, own)
     return SynthReport(
-        board, dataflow.clock_mhz, rows, per_fifo, timing, dataflow.binary_lanes, library.tool
+        board,
+        dataflow.clock_mhz,
+        rows,
+        per_fifo,
+        timing,
+        dataflow.binary_lanes,
+        library.tool,
+        bound,
     )
 
 
@@ -219,8 +230,12 @@ def _timing(
     """The slowest path of every row."""
     rows: dict[str, list[levels.Path | None]] = {}
     for stage in dataflow.stages:
-        around = (*dataflow.into(stage.name), *dataflow.out_of(stage.name))
-        near = {f"FIFO {stream.name}": fifos[stream.name].paths for stream in around}
+        sides = ((dataflow.into(stage.name), "m"), (dataflow.out_of(stage.name), "s"))
+        near = {
+            f"FIFO {stream.name}": kernel_timing.at_side(fifos[stream.name].paths, side)
+            for streams, side in sides
+            for stream in streams
+        }
         path = kernel_timing.slowest(used[stage.name].paths, near)
         rows.setdefault(stage.name if stage.name in own else STREAMS, []).append(path)
     inside = [kernel_timing.inner(f"FIFO {name}", usage.paths) for name, usage in fifos.items()]

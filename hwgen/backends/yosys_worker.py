@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwgen.backends import levels
+from hwgen.backends import cell_times, levels
 
 JOB, DONE, LOG, CLAIM, FOUND = "job.json", "done.json", "log", "claimed", "found.json"
 ABSORBED = "INV absorbed"  # an inverter that disappears into the LUTs that read it
@@ -67,8 +67,9 @@ def _xc7_fine(period_ps: int) -> tuple[str, ...]:
     return (
         f"{_XC7} map_ffram:map_luts",
         "opt_expr -mux_undef -noclkinv",
-        f"scratchpad -set abc9.D {period_ps}",
-        "scratchpad -set abc9.W 300",  # picoseconds a net takes, as synth_xilinx has it
+        # picoseconds of a path, and of a LUT with its net, as our own estimate has them
+        f"scratchpad -set abc9.D {max(1, period_ps - round(1000 * cell_times.OVERHEAD))}",
+        f"scratchpad -set abc9.W {round(1000 * cell_times.LEVEL)}",
         "abc9 -luts 6:1,2,4",
         "clean",
         "setattr -mod -unset keep_hierarchy *",

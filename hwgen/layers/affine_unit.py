@@ -19,6 +19,7 @@ from hwgen.layers.costs import (
     rom_in_luts,
 )
 from hwgen.layers.memory import named, text
+from hwgen.layers.pipeline import adders
 from hwgen.layers.stairs import Unit, area
 
 
@@ -31,6 +32,7 @@ class AffineUnit(Unit):
 
     lines: AffineStairs
     dsp: bool
+    levels: int | None = None  # see pipeline.py
 
     @property
     def name(self) -> str:
@@ -39,8 +41,25 @@ class AffineUnit(Unit):
 
     @property
     def latency(self) -> int:
-        """Knee, line, product, sum, clip; a single line has no knee."""
-        return self.lines.segments + 3
+        """Knee, line, product, sum, clip; a single line has no knee. More within a product."""
+        return self.lines.segments + 3 + self.stages + self.register
+
+    @property
+    def stages(self) -> int:
+        """Registers between the adders of a product in LUTs (STAGES in affine_stairs.sv)."""
+        if self.levels is None or self.dsp:
+            return 0
+        return (ceil(self.lines.slope_bits / 2) - 1).bit_length() // self.span
+
+    @property
+    def span(self) -> int:
+        """Adders between registers of a product in LUTs, whose first has a choice behind it."""
+        return adders(self.levels and self.levels - 1)
+
+    @property
+    def register(self) -> int:
+        """Whether lines have a register between block RAM and DSP block."""
+        return int(self.levels is not None and self.block and self.dsp)
 
     @property
     def x_bits(self) -> int:
@@ -85,7 +104,8 @@ class AffineUnit(Unit):
         else:
             constant = 0.4 if self.fold * self.lines.segments == 1 else 1
             product = constant * product_luts(x, m)
-            lane += Resources(lut=product + self.sum_bits, ff=self.x_bits + 2 * m + self.sum_bits)
+            registers = self.x_bits + 2 * m + self.sum_bits + self.stages * (x + m) / 2
+            lane += Resources(lut=product + self.sum_bits, ff=registers)
         lanes = (self.pe * getattr(lane, kind) for kind in ("lut", "ff", "bram36", "dsp"))
         return Resources(lut=5, ff=16) + self._memory_cost() + Resources(*lanes)
 
@@ -129,6 +149,8 @@ class AffineUnit(Unit):
                 "LEVELS": self.stairs.levels,
                 **self.output_parameters,
                 "DSP": int(self.dsp),
+                **({"SPAN": self.span} if self.stages else {}),
+                **({"REGISTER": 1} if self.register else {}),
                 "BLOCK": int(self.block),
                 "KNEES": knees,
                 "LINES": prefix,

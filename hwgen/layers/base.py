@@ -179,6 +179,7 @@ class Layer(ABC):
     name: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    levels: int | None = field(default=None, kw_only=True)  # see pipeline.py
 
     @classmethod
     @abstractmethod

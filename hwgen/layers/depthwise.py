@@ -18,7 +18,7 @@ from hwgen.layers.base import (
     Schedule,
     lane_foldings,
 )
-from hwgen.layers.costs import known_rom, one_port_luts, rom
+from hwgen.layers.costs import in_block, known_rom, one_port_luts, rom
 from hwgen.layers.memory import mem_file
 from hwgen.layers.multiplier import Multiplier
 from hwgen.quant import IntArray, IntType, Range
@@ -103,8 +103,14 @@ class Depthwise(Layer):
         beats, fold = self.cycles(folding), self.fold(folding)
         count = np.arange(1, beats + 1, dtype=np.int64)
         last = np.arange(beats) // fold % len(self.weights) == len(self.weights) - 1
-        emit = np.cumsum(last, dtype=np.int64)
-        return Schedule(need=count, free=count, emit=emit, buffer=0, latency=3)
+        emit, latency = np.cumsum(last, dtype=np.int64), 3 + self.register(folding)
+        return Schedule(need=count, free=count, emit=emit, buffer=0, latency=latency)
+
+    def register(self, folding: Folding) -> int:
+        """Whether operands have a register behind weights in block RAM, whose read is slow."""
+        width = folding.pe * self.multiplier.weight_bits
+        block = in_block(width, len(self.weights) * self.fold(folding))
+        return int(self.levels is not None and block)
 
     def resources(self, folding: Folding) -> Resources:
         """A multiplier and an adder a lane, weights, and the sums in LUTRAM."""
@@ -116,6 +122,8 @@ class Depthwise(Layer):
         lanes = self.multiplier.resources(folding.pe)
         held = self.input.dtype.bits + self.multiplier.product_bits
         data = 8 if self.multiplier.dsp else folding.pe * held
+        if self.register(folding) and not self.multiplier.dsp:
+            data += folding.pe * (self.input.dtype.bits + self.multiplier.weight_bits)
         return tables + lanes + Resources(lut=22 + acc + memory, ff=24 + data + acc)
 
     def rtl(self, folding: Folding) -> RtlInstance:
@@ -133,6 +141,7 @@ class Depthwise(Layer):
                 "PE": folding.pe,
                 **mult.parameters,
                 "ACC_BITS": acc,
+                **({"REGISTER": 1} if self.register(folding) else {}),
                 "WEIGHTS": weights,
                 "BIAS": bias,
             },

@@ -98,14 +98,21 @@ class MaxPool(Layer):
         fold, beats = self.input.channels // folding.pe, len(taps.emit)
         last = np.arange(beats) // fold % self.kernel**2 == self.kernel**2 - 1
         emit = np.cumsum(last, dtype=np.int64)
-        return Schedule(taps.need, taps.free, emit, taps.buffer, taps.latency + 1)
+        latency = taps.latency + 1 + self.register(folding)
+        return Schedule(taps.need, taps.free, emit, taps.buffer, latency)
+
+    def register(self, folding: Folding) -> int:
+        """Whether there is a register behind the window's line buffer in block RAM."""
+        window = self.window.resources(Folding(simd=folding.pe))
+        return int(self.levels is not None and window.bram36 > 0)
 
     def resources(self, folding: Folding) -> Resources:
         """The window, a comparator a lane, and the running maxima in LUTRAM."""
         data, fold = folding.pe * self.input.dtype.bits, self.input.channels // folding.pe
         cost = self.window.resources(Folding(simd=folding.pe))
         held = one_port_luts(data, fold) if fold > 1 else 0
-        return cost + Resources(lut=12 + 1.5 * data + held, ff=12 + (1 + (fold == 1)) * data)
+        copies = 1 + (fold == 1) + self.register(folding)
+        return cost + Resources(lut=12 + 1.5 * data + held, ff=12 + copies * data)
 
     def rtl(self, folding: Folding) -> RtlInstance:
         """Instantiate pool_max.sv."""
@@ -116,6 +123,7 @@ class MaxPool(Layer):
             {
                 **{name: window[name] for name in shared},
                 "PE": folding.pe,
+                **({"REGISTER": 1} if self.register(folding) else {}),
                 "SIGNED": int(self.input.dtype.signed),
             },
         )

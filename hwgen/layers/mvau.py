@@ -22,9 +22,10 @@ from hwgen.layers.base import (
     Schedule,
     divisors,
 )
-from hwgen.layers.costs import known_rom, ram_luts, ram_styles, rom
+from hwgen.layers.costs import in_block, known_rom, ram_luts, ram_styles, rom
 from hwgen.layers.memory import mem_file, style_parameter
 from hwgen.layers.multiplier import Multiplier
+from hwgen.layers.pipeline import SPAN, adders
 from hwgen.layers.xnor_unit import XnorUnit, choose, smallest, xnor_units
 from hwgen.quant import BINARY, IntArray, IntType, Range
 
@@ -158,7 +159,7 @@ class XnorMvau(Mvau):
 
     def units(self, folding: Folding) -> tuple[XnorUnit, ...]:
         """Every circuit that computes the layer."""
-        return xnor_units(self.weights, folding, self.output.dtype.bits)
+        return xnor_units(self.weights, folding, self.output.dtype.bits, levels=self.levels)
 
     def unit(self, folding: Folding) -> XnorUnit:
         """The smallest of them."""
@@ -219,8 +220,26 @@ class IntMvau(Mvau):
         self.check_range(lo, hi)
 
     def pipeline(self, folding: Folding) -> int:
-        """Three, and one for every four levels of the adder tree (STAGES in mvau_int.sv)."""
-        return 3 + (folding.simd - 1).bit_length() // 4
+        """Three, and those that the adder tree (STAGES in mvau_int.sv) and weights have."""
+        stages = (folding.simd - 1).bit_length() // self.span
+        return 3 + stages + self.register(folding)
+
+    @property
+    def span(self) -> int:
+        """Adders between registers; fewer among DSP blocks, of which the first adds nothing."""
+        if self.levels is None or not self.multiplier.dsp:
+            return adders(self.levels)
+        return min(2, max(1, adders(self.levels) - 1))
+
+    def register(self, folding: Folding) -> int:
+        """Whether operands have a register behind the weights' read: of block RAM, before DSPs.
+
+        A read of block RAM takes several levels; a DSP block has the register inside.
+        """
+        sf, nf = self.fold(folding)
+        width = folding.pe * folding.simd * self.weight_bits
+        block = in_block(width, sf * nf, folding.ram_style)
+        return int(self.levels is not None and (block or self.multiplier.dsp))
 
     def ranges(self, *inputs: Range) -> tuple[Range, ...]:
         """Every column's sum with each input at the end that its weight makes worst."""
@@ -240,16 +259,19 @@ class IntMvau(Mvau):
         """
         acc, mult, pe, simd = self.output.dtype.bits, self.multiplier, folding.pe, folding.simd
         if mult.dsp:
-            adders = 0.6 * max(simd - 3, 0) * (mult.product_bits + 1) + acc * (simd > 1)
+            summing = 0.6 * max(simd - 3, 0) * (mult.product_bits + 1) + acc * (simd > 1)
         else:
-            adders = (simd - 1) * (mult.product_bits + 1) + acc
+            summing = (simd - 1) * (mult.product_bits + 1) + acc
         held = mult.weight_bits / 2 if mult.dsp else mult.product_bits
-        sums = simd > 1 if mult.dsp else 1 + (simd - 1).bit_length() // 4
+        sums = simd > 1 if mult.dsp else 1 + (simd - 1).bit_length() // self.span
+        if self.levels is not None:  # between the adders; beside block RAM, if not within DSPs
+            held += mult.product_bits * (1 - self.span / SPAN)
+            held += mult.weight_bits * (self.register(folding) and not mult.dsp)
         return (
             self.memory_cost(folding, mult.weight_bits)
             + known_rom(self.bias.reshape(-1, pe), acc)
             + mult.resources(pe * simd)
-            + Resources(lut=40 + pe * adders, ff=40 + pe * (simd * held + sums * acc))
+            + Resources(lut=40 + pe * summing, ff=40 + pe * (simd * held + sums * acc))
         )
 
     def rtl(self, folding: Folding) -> RtlInstance:
@@ -269,6 +291,8 @@ class IntMvau(Mvau):
                 **mult.parameters,
                 "ACC_BITS": acc,
                 **style_parameter(folding),
+                **({"SPAN": self.span} if self.span != SPAN else {}),
+                **({"REGISTER": 1} if self.register(folding) else {}),
                 "WEIGHTS": weights,
                 "BIAS": bias,
             },

@@ -80,7 +80,7 @@ class Threshold(Layer):
         found = (SearchUnit(stairs, pe), *LookupUnit.possible(stairs, pe))
         if isinstance(lines, str):
             return found
-        return (*found, *(AffineUnit(stairs, pe, lines, dsp) for dsp in (False, True)))
+        return (*found, *(AffineUnit(stairs, pe, lines, dsp, self.levels) for dsp in (False, True)))
 
     def unit(self, folding: Folding) -> Unit:
         """The one that is asked for, else the smallest."""

@@ -90,8 +90,9 @@ class XnorSign(Layer):
 
     def units(self, folding: Folding) -> tuple[XnorUnit, ...]:
         """The product's circuits that take in thresholds."""
-        thresholds = self.sign.thresholds[:, 0]
-        return xnor_units(self.product.weights, folding, self.product.output.dtype.bits, thresholds)
+        product, thresholds = self.product, self.sign.thresholds[:, 0]
+        bits = product.output.dtype.bits
+        return xnor_units(product.weights, folding, bits, thresholds, product.levels)
 
     def unit(self, folding: Folding) -> XnorUnit:
         """The smallest of them."""

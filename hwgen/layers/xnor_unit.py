@@ -30,13 +30,13 @@ import numpy as np
 from hwgen.layers.base import RAM_STYLES, Choice, Folding, Parameter, Resources, RtlInstance
 from hwgen.layers.compressor import Tree, compress
 from hwgen.layers.compressor_rtl import describe
-from hwgen.layers.costs import ram_luts, rom
+from hwgen.layers.costs import in_block, ram_luts, rom
 from hwgen.layers.memory import mem_file, style_parameter
+from hwgen.layers.pipeline import SPAN, adders
 from hwgen.layers.stairs import area
 from hwgen.quant import IntArray
 
-SPAN = 4  # levels of LUTs between registers
-DEPTH = 6  # LUTs in a row of a RippleUnit
+DEPTH = 6  # LUTs in a row of a RippleUnit; no bound on levels is less
 CONTROL = Resources(lut=24, ff=24)  # counters and valid bits
 FOLDED = Resources(lut=16)  # more of that where a sum takes several cycles
 
@@ -49,6 +49,7 @@ class XnorUnit(ABC):
     folding: Folding
     bits: int
     thresholds: IntArray | None = field(default=None, repr=False)
+    levels: int | None = None  # see pipeline.py
 
     @property
     @abstractmethod
@@ -72,7 +73,25 @@ class XnorUnit(ABC):
     @property
     def latency(self) -> int:
         """Cycles from operands to the finished sum: their registers, ``stages``, the sum's."""
-        return self.stages + 2
+        return self.stages + self.register + 2
+
+    @property
+    def span(self) -> int:
+        """Adders between registers."""
+        return adders(self.levels)
+
+    @property
+    def word_bits(self) -> int:
+        """Bits of a weight word."""
+        return self.folding.pe * self.folding.simd
+
+    @property
+    def register(self) -> int:
+        """Whether weights have a register behind block RAM, whose read takes several levels."""
+        sf, nf = self.folds
+        return int(
+            self.levels is not None and in_block(self.word_bits, sf * nf, self.folding.ram_style)
+        )
 
     @cached_property
     def folds(self) -> tuple[int, int]:
@@ -104,8 +123,8 @@ class AdderUnit(XnorUnit):
 
     @property
     def stages(self) -> int:
-        """One for every four levels of the popcount tree (STAGES in mvau_xnor.sv)."""
-        return (self.folding.simd.bit_length() - 1) // 4
+        """One for every ``span`` levels of the popcount tree (STAGES in mvau_xnor.sv)."""
+        return (self.folding.simd.bit_length() - 1) // self.span
 
     @property
     def cost(self) -> Resources:
@@ -115,9 +134,16 @@ class AdderUnit(XnorUnit):
         if self.folds == (1, 1):  # weights are constants and vanish into the popcount
             return Resources(lut=20 + 0.6 * lanes, ff=40 + simd + pe * 2 * acc)
         levels = 1 + max(simd - 1, 1).bit_length()
+        read = (lanes + simd) * self.register
         return self.memory_cost(lanes) + Resources(
-            lut=30 + 1.55 * lanes + pe * acc, ff=40 + simd + pe * (levels + acc)
+            lut=30 + 1.55 * lanes + pe * acc,
+            ff=40 + simd + pe * (levels + acc + self._more_held) + read,
         )
+
+    @property
+    def _more_held(self) -> float:
+        """Bits of counts, in registers that only a bound on levels asks for."""
+        return 0 if self.levels is None else self.folding.simd * (1 - 1 / (1 + self.stages))
 
     def rtl(self) -> RtlInstance:
         """Instantiate mvau_xnor.sv."""
@@ -132,6 +158,8 @@ class AdderUnit(XnorUnit):
                 "PE": self.folding.pe,
                 "ACC_BITS": self.bits,
                 **style_parameter(self.folding),
+                **({"SPAN": self.span} if self.span != SPAN else {}),
+                **({"REGISTER": 1} if self.register else {}),
                 "WEIGHTS": name,
             },
             {name: content},
@@ -161,6 +189,11 @@ class TreeUnit(XnorUnit):
     def late(self) -> bool:
         """Whether operands stop a cycle before all else (mvau_fetch.sv)."""
         return False
+
+    @property
+    def suffix(self) -> str:
+        """Of the names of modules that a bound on levels changes."""
+        return "" if self.levels is None else f"_levels{self.levels}"
 
     @property
     def sum_bits(self) -> int:
@@ -217,10 +250,11 @@ class TreeUnit(XnorUnit):
         pe, simd = self.folding.pe, self.folding.simd
         lanes = Resources(lut=pe * lane.lut, ff=pe * lane.ff)
         memory = self.memory_cost(pe * (simd + self.extra))
+        read = Resources(ff=self.register * (self.word_bits + simd))
         control = CONTROL + FOLDED if self.folds[0] > 1 else CONTROL
         if self.varied and not self.extra:
             control += self.table
-        return control + Resources(ff=simd) + memory + lanes + shared
+        return control + Resources(ff=simd) + memory + read + lanes + shared
 
     def rtl(self) -> RtlInstance:
         """Render the module of this shape, and its trees."""
@@ -261,7 +295,7 @@ class TreeUnit(XnorUnit):
         kind = "sign" if self.thresholds is not None else f"b{self.bits}"
         shape = f"k{k}_m{m}_simd{self.folding.simd}_pe{self.folding.pe}"
         style = "" if self.folding.ram_style == "auto" else f"_{self.folding.ram_style}"
-        return f"mvau_{self.form}_{shape}_{kind}{style}"
+        return f"mvau_{self.form}_{shape}_{kind}{style}{self.suffix}"
 
     def _context(self) -> dict[str, object]:
         """What the module's template needs."""
@@ -283,6 +317,7 @@ class TreeUnit(XnorUnit):
             "columns": self.folds[1],
             "column_bits": max(1, (self.folds[1] - 1).bit_length()),
             "stages": self.stages,
+            "register": self.register,
             "late": int(self.late),
             "hold": int(self.folds[0] > 1),
             "style": RAM_STYLES.index(self.folding.ram_style),
@@ -304,7 +339,7 @@ class RippleUnit(TreeUnit):
     @property
     def tree(self) -> str:
         """By its operands."""
-        return f"tree_pairs_{self.folding.simd}"
+        return f"tree_pairs_{self.folding.simd}{self.suffix}"
 
     @property
     def stages(self) -> int:
@@ -320,7 +355,7 @@ class RippleUnit(TreeUnit):
     def trees(self) -> Mapping[str, Tree]:
         """Of twos by pair and ones by row."""
         pairs, rows = self.pairs
-        return {self.tree: _tree((1,) * pairs + (0,) * rows, 0)}
+        return {self.tree: _tree((1,) * pairs + (0,) * rows, 0, self.span)}
 
     def lane_words(self) -> tuple[IntArray, IntArray]:
         """The weights; sums start with nothing."""
@@ -342,6 +377,7 @@ class AndUnit(TreeUnit):
     """~a & ~w in resets of flip-flops."""
 
     form = "and"
+    register = 0  # the ANDs are one
 
     @property
     def name(self) -> str:
@@ -356,12 +392,12 @@ class AndUnit(TreeUnit):
     @property
     def tree(self) -> str:
         """By its operands; the count of a vector of given length comes at a given time."""
-        return f"tree_ands_{self.folding.simd}"
+        return f"tree_ands_{self.folding.simd}{self.suffix}"
 
     @property
     def ones_tree(self) -> str:
         """The tree that counts activations."""
-        return f"tree_ones_{self.folding.simd}"
+        return f"tree_ones_{self.folding.simd}{self.suffix}"
 
     @property
     def stages(self) -> int:
@@ -371,10 +407,10 @@ class AndUnit(TreeUnit):
     def trees(self) -> Mapping[str, Tree]:
         """Of ones among activations, and of the ANDs and these ones."""
         simd = self.folding.simd
-        ones = _tree((0,) * simd, 0)
+        ones = _tree((0,) * simd, 0, self.span)
         late = _ones_stages(ones) - 1  # the ANDs have one register before them
         columns = tuple(range(len(ones.result)))
-        return {self.ones_tree: ones, self.tree: _tree((1,) * simd, late, columns)}
+        return {self.ones_tree: ones, self.tree: _tree((1,) * simd, late, self.span, columns)}
 
     def lane_words(self) -> tuple[IntArray, IntArray]:
         """The inverse weights; sums start with - |~w|."""
@@ -385,7 +421,7 @@ class AndUnit(TreeUnit):
     def cost(self) -> Resources:
         """A flip-flop for every AND; shared, the count of ones and what delays resets."""
         simd, ones = self.folding.simd, self.trees()[self.ones_tree]
-        delay = 0 if ones.levels and ones.levels % SPAN == 0 else len(ones.result)
+        delay = 0 if ones.levels and ones.levels % self.span == 0 else len(ones.result)
         gate = 0 if self.late else simd
         shared = Resources(lut=ones.luts + gate, ff=_registers(ones) + delay)
         return self.total(self.lane_cost + Resources(ff=simd), shared)
@@ -401,14 +437,15 @@ class AndUnit(TreeUnit):
 
 
 def xnor_units(
-    weights: IntArray, folding: Folding, bits: int, thresholds: IntArray | None = None
+    weights: IntArray,
+    folding: Folding,
+    bits: int,
+    thresholds: IntArray | None = None,
+    levels: int | None = None,
 ) -> tuple[XnorUnit, ...]:
     """Every circuit; with thresholds, those that take them in."""
-    trees = (
-        RippleUnit(weights, folding, bits, thresholds),
-        AndUnit(weights, folding, bits, thresholds),
-    )
-    return trees if thresholds is not None else (AdderUnit(weights, folding, bits), *trees)
+    kinds = (AdderUnit, RippleUnit, AndUnit) if thresholds is None else (RippleUnit, AndUnit)
+    return tuple(kind(weights, folding, bits, thresholds, levels) for kind in kinds)
 
 
 def smallest(units: tuple[XnorUnit, ...]) -> XnorUnit:
@@ -426,10 +463,13 @@ def choose(units: tuple[XnorUnit, ...]) -> Choice:
 
 
 @cache
-def _tree(early: tuple[int, ...], late: int, columns: tuple[int, ...] = ()) -> Tree:
-    """Over bits of columns ``early``, and a number's ``columns`` that come ``late`` stages on."""
-    heap = tuple((c, 0) for c in early) + tuple((c, late * SPAN) for c in columns)
-    return compress(heap, SPAN)
+def _tree(early: tuple[int, ...], late: int, span: int, columns: tuple[int, ...] = ()) -> Tree:
+    """Over bits of columns ``early``, and a number's ``columns`` that come ``late`` stages on.
+
+    A register is behind every ``span`` levels.
+    """
+    heap = tuple((c, 0) for c in early) + tuple((c, late * span) for c in columns)
+    return compress(heap, span)
 
 
 @cache
@@ -440,4 +480,4 @@ def _registers(tree: Tree) -> int:
 
 def _ones_stages(ones: Tree) -> int:
     """Registers behind the count of activations: whole stages, at least one."""
-    return max(1, ceil(ones.levels / SPAN))
+    return max(1, ceil(ones.levels / ones.span))

@@ -12,12 +12,14 @@
 // LEVELS              the highest level
 // OUT_BITS, OFFSET    bits of y, and y at level 0, as a bit pattern
 // DSP                 1: products in DSP blocks (25 x 18 signed bits each); 0: in LUTs
+// SPAN                adders between registers of a product in LUTs; STAGES of them follow
+// REGISTER            1: another register behind the read of the lines
 // BLOCK               1: the lines lie in block RAM; 0: in LUTs
 // KNEES, LINES        prefixes of the memory files <KNEES>_<pp>.mem and <LINES>_<pp>.mem of lane pp
 //                     (hexadecimal): of channel c = cf*PE + pp, word cf of KNEES is its knee and
 //                     word cf*SEGMENTS + k of LINES its line k, M at bit 0 and B at bit M_BITS
 //
-// Latency SEGMENTS + 3, initiation interval CHANNELS/PE a pixel. s_ready_o depends combinationally
+// Latency SEGMENTS + 3 + STAGES + REGISTER, initiation interval CHANNELS/PE a pixel. s_ready_o depends combinationally
 // on m_ready_i.
 // Memories of a lane: CHANNELS/PE knees, and SEGMENTS times as many lines; registered read.
 `default_nettype none
@@ -36,6 +38,8 @@ module affine_stairs #(
     parameter int unsigned OUT_BITS  = 8,
     parameter int unsigned OFFSET    = 128,
     parameter int unsigned DSP       = 1,
+    parameter int unsigned SPAN      = 32,
+    parameter int unsigned REGISTER  = 0,
     parameter int unsigned BLOCK     = 0,
     parameter              KNEES,
     parameter              LINES
@@ -68,13 +72,14 @@ module affine_stairs #(
   localparam int unsigned LINE_ADDR_BITS = LINE_COUNT > 1 ? $clog2(LINE_COUNT) : 1;
   localparam int unsigned X_BITS = IN_SIGNED != 0 ? IN_BITS : IN_BITS + 1;
   localparam int unsigned PRODUCT_BITS = X_BITS + M_BITS;
+  localparam int unsigned STAGES = DSP != 0 ? 0 : $clog2((M_BITS + 1) / 2) / SPAN;
   localparam int unsigned LEVEL_BITS = SUM_BITS - SHIFT;  // signed
 
   function automatic logic [7:0] hex(input int unsigned digit);
     hex = digit < 10 ? 8'("0") + 8'(digit) : 8'("a") + 8'(digit - 10);
   endfunction
 
-  logic [SEGMENTS+1:0] valid;    // of the registers behind each stage but the last
+  logic [SEGMENTS+STAGES+REGISTER+1:0] valid;  // of the registers behind each stage but the last
   logic [FOLD_BITS-1:0] fold;    // of the input
   wire logic en = m_ready_i || !m_valid_o;
   assign s_ready_o = en;
@@ -115,21 +120,28 @@ module affine_stairs #(
       assign line_addr = knee_fold;
     end
 
-    wire logic [B_BITS+M_BITS-1:0] line;
-    logic [IN_BITS-1:0] x;
+    wire logic [B_BITS+M_BITS-1:0] line_read, line;
+    logic [IN_BITS-1:0] x_read;
+    wire logic [IN_BITS-1:0] x;
     rom #(
         .WIDTH(B_BITS + M_BITS), .DEPTH(LINE_COUNT), .BLOCK(BLOCK),
         .INIT({LINES, "_", hex(p / 16), hex(p % 16), ".mem"})
     ) u_lines (
-        .clk_i(clk_i), .en_i(en), .addr_i(line_addr), .data_o(line)
+        .clk_i(clk_i), .en_i(en), .addr_i(line_addr), .data_o(line_read)
     );
-    always_ff @(posedge clk_i) if (en) x <= x_line;
+    always_ff @(posedge clk_i) if (en) x_read <= x_line;
+    delay_line #(.WIDTH(IN_BITS + B_BITS + M_BITS), .CYCLES(REGISTER)) u_operands (
+        .clk_i(clk_i), .en_i(en), .data_i({x_read, line_read}), .data_o({x, line})
+    );
 
     wire logic signed [X_BITS-1:0] x_int = IN_SIGNED != 0 ? X_BITS'($signed(x)) : X_BITS'(x);
     wire logic [M_BITS-1:0] slope = line[M_BITS-1:0];
-    logic signed [B_BITS-1:0] offset;
+    wire logic [B_BITS-1:0] offset_bits;
+    delay_line #(.WIDTH(B_BITS), .CYCLES(STAGES + 1)) u_offset (
+        .clk_i(clk_i), .en_i(en), .data_i(line[M_BITS+:B_BITS]), .data_o(offset_bits)
+    );
+    wire logic signed [B_BITS-1:0] offset = $signed(offset_bits);
     logic signed [SUM_BITS-1:0] sum;
-    always_ff @(posedge clk_i) if (en) offset <= $signed(line[M_BITS+:B_BITS]);
     if (DSP != 0) begin : gen_dsp
       (* use_dsp = "yes" *) logic signed [PRODUCT_BITS-1:0] product;
       wire logic unused = &{1'b0, product};  // its top bits may be more than SUM_BITS
@@ -143,7 +155,8 @@ module affine_stairs #(
       wire logic [PRODUCT_BITS-1:0] now;
       logic signed [PRODUCT_BITS-1:0] product;
       wire logic unused = &{1'b0, product};
-      lut_product #(.X_BITS(X_BITS), .M_BITS(M_BITS)) u_product (
+      lut_product #(.X_BITS(X_BITS), .M_BITS(M_BITS), .SPAN(SPAN)) u_product (
+          .clk_i(clk_i), .en_i(en),
           .x_i(x_int), .m_i(slope), .product_o(now)
       );
       always_ff @(posedge clk_i) begin

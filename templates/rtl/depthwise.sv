@@ -10,11 +10,12 @@
 // DSP                  1: products are made in DSP blocks; 0: in LUTs (multiply.sv)
 // ACC_BITS             bits of an output lane
 // WEIGHTS              memory file; word t*FOLD + f holds W[t, f*PE + p] at bit p*W_BITS
+// REGISTER             1: another register behind the read of the weights, and beside it
 // BIAS                 memory file; word f holds bias[f*PE + p] at bit p*ACC_BITS
 //
 // Input: TAPS*FOLD beats a patch, tap by tap, channels fastest, as a sliding window makes them.
-// Output: FOLD beats a patch. Initiation interval TAPS*FOLD a patch, without a bubble. Latency 3
-// from a beat of the last tap to its sums. s_ready_o depends combinationally on m_ready_i.
+// Output: FOLD beats a patch. Initiation interval TAPS*FOLD a patch, without a bubble. Latency
+// 3 + REGISTER from a beat of the last tap to its sums. s_ready_o depends combinationally on m_ready_i.
 // Memories: weights and bias (LUTs, or block RAM where large); LUTRAM of FOLD words for the sums so
 // far, a register where there is one word. It needs no clearing, the first tap overwrites it.
 `default_nettype none
@@ -30,6 +31,7 @@ module depthwise #(
     parameter int unsigned W_BIPOLAR = 0,
     parameter int unsigned DSP       = 0,
     parameter int unsigned ACC_BITS  = 12,
+    parameter int unsigned REGISTER  = 0,
     parameter              WEIGHTS,
     parameter              BIAS
 ) (
@@ -59,21 +61,23 @@ module depthwise #(
   wire logic en = m_ready_i || !m_valid_o;
   assign s_ready_o = en;
 
-  // Of the beat that arrives; of the operands (1); of the products (2).
+  // Of the beat that arrives; of what is read for it (0); of the operands (1); of the products (2).
   logic [WORD_BITS-1:0] word;
-  logic [FOLD_BITS-1:0] fold, fold_1, fold_2;
-  logic valid_1, valid_2, first_1, first_2, last_1, last_2;
+  logic [FOLD_BITS-1:0] fold, fold_0, fold_2;
+  wire logic [FOLD_BITS-1:0] fold_1;
+  logic valid_0, valid_2, first_0, first_2, last_0, last_2;
+  wire logic valid_1, first_1, last_1;
   wire logic last_fold = fold == FOLD_BITS'(FOLD - 1);
   wire logic last_word = word == WORD_BITS'(WORDS - 1);
   always_ff @(posedge clk_i) begin
     if (rst_i) begin
       word      <= '0;
       fold      <= '0;
-      valid_1   <= 1'b0;
+      valid_0   <= 1'b0;
       valid_2   <= 1'b0;
       m_valid_o <= 1'b0;
     end else if (en) begin
-      valid_1   <= s_valid_i;
+      valid_0   <= s_valid_i;
       valid_2   <= valid_1;
       m_valid_o <= valid_2 && last_2;
       if (s_valid_i) begin
@@ -84,22 +88,38 @@ module depthwise #(
   end
   always_ff @(posedge clk_i) begin
     if (en) begin
-      fold_1  <= fold;
+      fold_0  <= fold;
       fold_2  <= fold_1;
-      first_1 <= 32'(word) < FOLD;
+      first_0 <= 32'(word) < FOLD;
       first_2 <= first_1;
-      last_1  <= 32'(word) + FOLD >= WORDS;
+      last_0  <= 32'(word) + FOLD >= WORDS;
       last_2  <= last_1;
     end
   end
 
-  logic [PE*A_BITS-1:0] a;
-  wire logic [PE*W_BITS-1:0] w;
+  logic [PE*A_BITS-1:0] a_read;
+  wire logic [PE*W_BITS-1:0] w_read;
   wire logic [PE*ACC_BITS-1:0] bias;  // of the products
-  always_ff @(posedge clk_i) if (en) a <= s_data_i;
+  always_ff @(posedge clk_i) if (en) a_read <= s_data_i;
   rom #(.WIDTH(PE * W_BITS), .DEPTH(WORDS), .INIT(WEIGHTS)) u_weights (
-      .clk_i(clk_i), .en_i(en), .addr_i(word), .data_o(w)
+      .clk_i(clk_i), .en_i(en), .addr_i(word), .data_o(w_read)
   );
+  wire logic [PE*A_BITS-1:0] a;
+  wire logic [PE*W_BITS-1:0] w;
+  delay_line #(.WIDTH(PE * (A_BITS + W_BITS) + FOLD_BITS + 2), .CYCLES(REGISTER)) u_operands (
+      .clk_i(clk_i), .en_i(en), .data_i({a_read, w_read, fold_0, first_0, last_0}),
+      .data_o({a, w, fold_1, first_1, last_1})
+  );
+  if (REGISTER != 0) begin : gen_read
+    logic valid;
+    always_ff @(posedge clk_i) begin
+      if (rst_i) valid <= 1'b0;
+      else if (en) valid <= valid_0;
+    end
+    assign valid_1 = valid;
+  end else begin : gen_no_read
+    assign valid_1 = valid_0;
+  end
   rom #(.WIDTH(PE * ACC_BITS), .DEPTH(FOLD), .INIT(BIAS)) u_bias (
       .clk_i(clk_i), .en_i(en), .addr_i(fold_1), .data_o(bias)
   );

@@ -4,6 +4,7 @@
 // SIMD, PE    rows and columns a cycle; they divide K and M. SF = K/SIMD, NF = M/PE.
 // EXTRA       further bits of a weight word for every column
 // STAGES      registers between operands and the sum that adds them up
+// REGISTER    1: another register behind the read of the weights, and beside it
 // LATE        1: the operands stop a cycle before everything else does
 // STYLE       where the weights lie, as rom.sv has it
 // WEIGHTS     memory file; word nf*SF + sf holds W[sf*SIMD + i, nf*PE + p] at bit p*SIMD + i, and
@@ -27,6 +28,7 @@ module mvau_fetch #(
     parameter int unsigned PE     = 4,
     parameter int unsigned EXTRA  = 0,
     parameter int unsigned STAGES = 1,
+    parameter int unsigned REGISTER = 0,
     parameter int unsigned LATE   = 0,
     parameter int unsigned STYLE  = 0,
     parameter              WEIGHTS,
@@ -39,7 +41,7 @@ module mvau_fetch #(
     input  wire logic [SIMD-1:0]       s_data_i,
     output      logic                  m_valid_o,
     input  wire logic                  m_ready_i,
-    output      logic [SIMD-1:0]       a_o,
+    output wire logic [SIMD-1:0]       a_o,
     output wire logic [PE*SIMD-1:0]    w_o,
     output wire logic                  en_o,
     output wire logic                  add_o,
@@ -53,9 +55,10 @@ module mvau_fetch #(
   if (SIMD < 1 || PE < 1 || K < 1 || M < 1 || K % SIMD != 0 || M % PE != 0) begin : gen_bad_shape
     $error("mvau_fetch: SIMD must divide K and PE must divide M");
   end
-  if (LATE != 0 && (SF < 2 || STAGES < 1)) begin : gen_bad_late
-    $error("mvau_fetch: LATE needs two operands a sum and a stage behind them");
+  if (LATE != 0 && (SF < 2 || STAGES < 1 || REGISTER != 0)) begin : gen_bad_late
+    $error("mvau_fetch: LATE needs two operands a sum, a stage behind them and no REGISTER");
   end
+  localparam int unsigned DEPTH = STAGES + REGISTER;  // registers behind the read
 
   wire logic go = m_ready_i || !m_valid_o;
   wire logic x_valid, x_last;
@@ -67,17 +70,20 @@ module mvau_fetch #(
       .m_valid_o(x_valid), .m_ready_i(go), .m_data_o(x),
       .m_last_o(x_last), .m_index_o(index)
   );
-  always_ff @(posedge clk_i) if (go) a_o <= x;
+  logic [SIMD-1:0] a;
+  always_ff @(posedge clk_i) if (go) a <= x;
 
   wire logic [PE*(SIMD+EXTRA)-1:0] word;
   rom #(.WIDTH(PE * (SIMD + EXTRA)), .DEPTH(SF * NF), .STYLE(STYLE), .INIT(WEIGHTS)) u_weights (
       .clk_i(clk_i), .en_i(go), .addr_i(index), .data_o(word)
   );
-  assign w_o = word[PE*SIMD-1:0];
+  delay_line #(.WIDTH(SIMD + PE * SIMD), .CYCLES(REGISTER)) u_operands (
+      .clk_i(clk_i), .en_i(go), .data_i({a, word[PE*SIMD-1:0]}), .data_o({a_o, w_o})
+  );
   if (EXTRA == 0) begin : gen_no_extra
     assign extra_o = '0;
   end else begin : gen_extra
-    delay_line #(.WIDTH(PE * EXTRA), .CYCLES(STAGES)) u_extra (
+    delay_line #(.WIDTH(PE * EXTRA), .CYCLES(DEPTH)) u_extra (
         .clk_i(clk_i), .en_i(en_o), .data_i(word[PE*(SIMD+EXTRA)-1:PE*SIMD]), .data_o(extra_o)
     );
   end
@@ -90,21 +96,21 @@ module mvau_fetch #(
     assign en_o = go;
   end
 
-  // valid and last of the operands (bit 0) up to those that are added (bit STAGES)
+  // valid and last of what was read (bit 0) up to the operands that are added (bit DEPTH)
   logic valid_0, last_0;
-  wire logic [STAGES:0] valid, last;
+  wire logic [DEPTH:0] valid, last;
   assign {valid[0], last[0]} = {valid_0, last_0};
-  if (STAGES > 0) begin : gen_stages
-    logic [STAGES:1] valid_q, last_q;
+  if (DEPTH > 0) begin : gen_stages
+    logic [DEPTH:1] valid_q, last_q;
     always_ff @(posedge clk_i) begin
       if (rst_i) valid_q <= '0;
-      else if (en_o) valid_q <= valid[STAGES-1:0];
+      else if (en_o) valid_q <= valid[DEPTH-1:0];
     end
-    always_ff @(posedge clk_i) if (en_o) last_q <= last[STAGES-1:0];
-    assign {valid[STAGES:1], last[STAGES:1]} = {valid_q, last_q};
+    always_ff @(posedge clk_i) if (en_o) last_q <= last[DEPTH-1:0];
+    assign {valid[DEPTH:1], last[DEPTH:1]} = {valid_q, last_q};
   end
-  assign add_o  = en_o && valid[STAGES];
-  assign last_o = last[STAGES];
+  assign add_o  = en_o && valid[DEPTH];
+  assign last_o = last[DEPTH];
 
   always_ff @(posedge clk_i) begin
     if (rst_i) begin

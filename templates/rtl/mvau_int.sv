@@ -12,10 +12,12 @@
 // WEIGHTS              memory file; word nf*SF + sf holds W[sf*SIMD + i, nf*PE + p] at bit
 //                      (p*SIMD + i)*W_BITS
 // STYLE                where the weights lie, as rom.sv has it
+// SPAN                 adders between registers, the accumulator's included
+// REGISTER             1: another register behind the read of the weights, and beside it
 // BIAS                 memory file; word nf holds bias[nf*PE + p] at bit p*ACC_BITS
 //
 // Input: SF beats a pixel, row 0 lowest. Output: NF beats a pixel, lane 0 lowest.
-// Initiation interval SF*NF a pixel, without a bubble between pixels. Latency 3 + STAGES from the
+// Initiation interval SF*NF a pixel, without a bubble between pixels. Latency 3 + STAGES + REGISTER from the
 // last beat of a vector that leaves the replay buffer (with NF = 1: that arrives) to y.
 // s_ready_o depends combinationally on m_ready_i where NF = 1.
 // Memories: the replay buffer (LUTRAM); weights and bias (rom.sv).
@@ -35,6 +37,8 @@ module mvau_int #(
     parameter int unsigned DSP      = 1,
     parameter int unsigned ACC_BITS = 21,
     parameter int unsigned STYLE    = 0,
+    parameter int unsigned SPAN     = 4,
+    parameter int unsigned REGISTER = 0,
     parameter              WEIGHTS,
     parameter              BIAS
 ) (
@@ -50,8 +54,8 @@ module mvau_int #(
   if (SIMD < 1 || PE < 1 || K < 1 || M < 1 || K % SIMD != 0 || M % PE != 0) begin : gen_bad_shape
     $error("mvau_int: SIMD must divide K and PE must divide M");
   end
-  if (A_BITS < 1 || W_BITS < 1 || ACC_BITS < 1) begin : gen_bad_bits
-    $error("mvau_int: A_BITS, W_BITS and ACC_BITS must be at least 1");
+  if (A_BITS < 1 || W_BITS < 1 || ACC_BITS < 1 || SPAN < 1) begin : gen_bad_bits
+    $error("mvau_int: A_BITS, W_BITS, ACC_BITS and SPAN must be at least 1");
   end
 
   localparam int unsigned SF = K / SIMD;
@@ -61,8 +65,8 @@ module mvau_int #(
   localparam int unsigned PRODUCT_BITS =
       A_BITS + W_BITS + (A_SIGNED + W_SIGNED == 0 && W_BIPOLAR == 0 ? 1 : 0);
   localparam int unsigned SUM_BITS = PRODUCT_BITS + $clog2(SIMD);
-  // A register after every fourth level of adders, the accumulator's included.
-  localparam int unsigned STAGES = $clog2(SIMD) / 4;
+  localparam int unsigned STAGES = $clog2(SIMD) / SPAN;
+  localparam int unsigned DEPTH = STAGES + REGISTER;
 
   wire logic en = m_ready_i || !m_valid_o;
   wire logic x_valid, x_last;
@@ -75,18 +79,23 @@ module mvau_int #(
       .m_last_o(x_last), .m_index_o(index)
   );
 
-  logic [SIMD*A_BITS-1:0] a;
-  wire logic [PE*SIMD*W_BITS-1:0] w;
-  always_ff @(posedge clk_i) if (en) a <= x;
+  logic [SIMD*A_BITS-1:0] x_read;
+  wire logic [PE*SIMD*W_BITS-1:0] w_read;
+  always_ff @(posedge clk_i) if (en) x_read <= x;
   rom #(.WIDTH(PE * SIMD * W_BITS), .DEPTH(SF * NF), .STYLE(STYLE), .INIT(WEIGHTS)) u_weights (
-      .clk_i(clk_i), .en_i(en), .addr_i(index), .data_o(w)
+      .clk_i(clk_i), .en_i(en), .addr_i(index), .data_o(w_read)
+  );
+  wire logic [SIMD*A_BITS-1:0] a;
+  wire logic [PE*SIMD*W_BITS-1:0] w;
+  delay_line #(.WIDTH(SIMD * (A_BITS + PE * W_BITS)), .CYCLES(REGISTER)) u_operands (
+      .clk_i(clk_i), .en_i(en), .data_i({x_read, w_read}), .data_o({a, w})
   );
 
-  // valid and last of the operands (bit 0), the products (bit 1), their sums (bit STAGES + 1)
-  logic [STAGES+1:0] valid, last;
+  // valid and last of what was read (bit 0), the products (bit REGISTER + 1), their sums (the top)
+  logic [DEPTH+1:0] valid, last;
   logic first;                 // the next sum starts an accumulation
   logic [FOLD_BITS-1:0] fold;  // of the values one stage before the sums
-  wire logic add = en && valid[STAGES+1];
+  wire logic add = en && valid[DEPTH+1];
   always_ff @(posedge clk_i) begin
     if (rst_i) begin
       valid     <= '0;
@@ -95,14 +104,14 @@ module mvau_int #(
       m_valid_o <= 1'b0;
     end else begin
       if (en) begin
-        valid     <= {valid[STAGES:0], x_valid};
-        m_valid_o <= valid[STAGES+1] && last[STAGES+1];
-        if (valid[STAGES] && last[STAGES]) fold <= fold == FOLD_BITS'(NF - 1) ? '0 : fold + 1'b1;
+        valid     <= {valid[DEPTH:0], x_valid};
+        m_valid_o <= valid[DEPTH+1] && last[DEPTH+1];
+        if (valid[DEPTH] && last[DEPTH]) fold <= fold == FOLD_BITS'(NF - 1) ? '0 : fold + 1'b1;
       end
-      if (add) first <= last[STAGES+1];
+      if (add) first <= last[DEPTH+1];
     end
   end
-  always_ff @(posedge clk_i) if (en) last <= {last[STAGES:0], x_last};
+  always_ff @(posedge clk_i) if (en) last <= {last[DEPTH:0], x_last};
 
   wire logic [PE*ACC_BITS-1:0] bias;  // of the sums
   rom #(.WIDTH(PE * ACC_BITS), .DEPTH(NF), .INIT(BIAS)) u_bias (

@@ -6,10 +6,12 @@
 // SIMD, PE    rows and columns a cycle; they divide K and M. SF = K/SIMD, NF = M/PE.
 // ACC_BITS    bits of an output lane, at least those of K (K = 2^n needs n+1)
 // STYLE       where the weights lie, as rom.sv has it
+// SPAN        adders between registers, the accumulator's included
+// REGISTER    1: another register behind the read of the weights
 // WEIGHTS     memory file; word nf*SF + sf holds W[sf*SIMD + i, nf*PE + p] at bit p*SIMD + i
 //
 // Input: SF beats a pixel, row i of the beat at bit i. Output: NF beats a pixel, lane p lowest.
-// Initiation interval SF*NF a pixel, without a bubble between pixels. Latency 2 + STAGES from the
+// Initiation interval SF*NF a pixel, without a bubble between pixels. Latency 2 + STAGES + REGISTER from the
 // last beat of a vector that leaves the replay buffer (with NF = 1: that arrives) to y.
 // s_ready_o depends combinationally on m_ready_i where NF = 1.
 // Memories: the replay buffer (LUTRAM) and the weights (rom.sv).
@@ -23,6 +25,8 @@ module mvau_xnor #(
     parameter int unsigned PE       = 4,
     parameter int unsigned ACC_BITS = 7,
     parameter int unsigned STYLE    = 0,
+    parameter int unsigned SPAN     = 4,
+    parameter int unsigned REGISTER = 0,
     parameter              WEIGHTS
 ) (
     input  wire logic                   clk_i,
@@ -34,13 +38,15 @@ module mvau_xnor #(
     input  wire logic                   m_ready_i,
     output      logic [PE*ACC_BITS-1:0] m_data_o
 );
+  if (SPAN < 1) begin : gen_bad_span
+    $error("mvau_xnor: SPAN must be at least 1");
+  end
   if (ACC_BITS < $clog2(K + 1)) begin : gen_bad_bits
     $error("mvau_xnor: ACC_BITS must hold K");
   end
 
   localparam int unsigned COUNT_BITS = $clog2(SIMD + 1);
-  // A register after every fourth level of adders, the accumulator's included.
-  localparam int unsigned STAGES = COUNT_BITS < 2 ? 0 : (COUNT_BITS - 1) / 4;
+  localparam int unsigned STAGES = COUNT_BITS < 2 ? 0 : (COUNT_BITS - 1) / SPAN;
 
   wire logic en, add, first;
   wire logic [SIMD-1:0] a;
@@ -49,7 +55,8 @@ module mvau_xnor #(
   wire logic last, extra;
   // verilator lint_on UNUSEDSIGNAL
   mvau_fetch #(
-      .K(K), .M(M), .SIMD(SIMD), .PE(PE), .STAGES(STAGES), .STYLE(STYLE), .WEIGHTS(WEIGHTS)
+      .K(K), .M(M), .SIMD(SIMD), .PE(PE), .STAGES(STAGES), .REGISTER(REGISTER),
+      .STYLE(STYLE), .WEIGHTS(WEIGHTS)
   ) u_fetch (
       .clk_i(clk_i), .rst_i(rst_i),
       .s_valid_i(s_valid_i), .s_ready_o(s_ready_o), .s_data_i(s_data_i),

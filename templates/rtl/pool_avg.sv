@@ -56,8 +56,12 @@ module pool_avg #(
 
   logic [FOLD_BITS-1:0] fold;
   logic [TAP_BITS-1:0] tap_x, tap_y;  // within the square; they wrap by themselves
-  logic [WORD_BITS-1:0] base;         // word of the square's first channels
-  wire logic [WORD_BITS-1:0] word = base + WORD_BITS'(fold);
+  // Word of the square's first channels; where a power of two of words is a square, without an
+  // adder its number alone.
+  localparam int unsigned STEP = 2 ** $clog2(FOLD) == FOLD ? 1 : FOLD;
+  logic [WORD_BITS-1:0] base;
+  wire logic [WORD_BITS-1:0] word =
+      STEP == 1 ? (base << $clog2(FOLD)) | WORD_BITS'(fold) : base + WORD_BITS'(fold);
   wire logic last_fold = fold == FOLD_BITS'(FOLD - 1);
   wire logic last_x = &tap_x;
   wire logic last_column = word == WORD_BITS'(WORDS - 1);  // with last_fold, last_x: a row ends
@@ -77,7 +81,7 @@ module pool_avg #(
       if (fire) fold <= last_fold ? '0 : fold + 1'b1;
       if (fire && last_fold) begin
         tap_x <= tap_x + 1'b1;
-        if (last_x) base <= last_column ? '0 : base + WORD_BITS'(FOLD);
+        if (last_x) base <= last_column ? '0 : base + WORD_BITS'(STEP);
         if (last_x && last_column) tap_y <= tap_y + 1'b1;
       end
     end

@@ -7,8 +7,9 @@
 // PE                        channels a beat, divides CHANNELS
 // BITS, SIGNED              type of x and of y; SIGNED = 1 is two's complement
 // ROWS                      rows of the line buffer (sliding_window.sv)
+// REGISTER                  1: another register behind the read of the line buffer
 //
-// A sliding window, padded with the lowest value, and a running maximum. Latency 2 from the beat
+// A sliding window, padded with the lowest value, and a running maximum. Latency 2 + REGISTER from the beat
 // that completes a patch, initiation interval that of the window, without a bubble. s_ready_o is
 // made of registers.
 // Memory: the window's line buffer; LUTRAM, word f holds the maxima so far of channels
@@ -26,7 +27,8 @@ module pool_max #(
     parameter int unsigned PE       = 1,
     parameter int unsigned BITS     = 8,
     parameter int unsigned SIGNED   = 1,
-    parameter int unsigned ROWS     = KERNEL + STRIDE
+    parameter int unsigned ROWS     = KERNEL + STRIDE,
+    parameter int unsigned REGISTER = 0
 ) (
     input  wire logic               clk_i,
     input  wire logic               rst_i,
@@ -47,16 +49,29 @@ module pool_max #(
   localparam int unsigned TAP_BITS = $clog2(TAPS);
   localparam int unsigned LOWEST = SIGNED != 0 ? 1 << (BITS - 1) : 0;
 
-  wire logic tap_valid, tap_ready;
-  wire logic [PE*BITS-1:0] tap_data;
+  wire logic shown_valid, tap_valid, tap_ready;
+  wire logic [PE*BITS-1:0] shown_data, tap_data;
   sliding_window #(
       .HEIGHT(HEIGHT), .WIDTH(WIDTH), .CHANNELS(CHANNELS), .KERNEL(KERNEL), .STRIDE(STRIDE),
       .PAD(PAD), .PAD_VALUE(LOWEST), .BITS(BITS), .SIMD(PE), .ROWS(ROWS)
   ) u_window (
       .clk_i(clk_i), .rst_i(rst_i),
       .s_valid_i(s_valid_i), .s_ready_o(s_ready_o), .s_data_i(s_data_i),
-      .m_valid_o(tap_valid), .m_ready_i(tap_ready), .m_data_o(tap_data)
+      .m_valid_o(shown_valid), .m_ready_i(tap_ready), .m_data_o(shown_data)
   );
+  delay_line #(.WIDTH(PE * BITS), .CYCLES(REGISTER)) u_tap (
+      .clk_i(clk_i), .en_i(tap_ready), .data_i(shown_data), .data_o(tap_data)
+  );
+  if (REGISTER != 0) begin : gen_read
+    logic valid;
+    always_ff @(posedge clk_i) begin
+      if (rst_i) valid <= 1'b0;
+      else if (tap_ready) valid <= shown_valid;
+    end
+    assign tap_valid = valid;
+  end else begin : gen_no_read
+    assign tap_valid = shown_valid;
+  end
 
   logic [FOLD_BITS-1:0] fold;
   logic [TAP_BITS-1:0] tap;

@@ -13,6 +13,7 @@ from hwgen.board import load_board
 from hwgen.dataflow import Dataflow, build_dataflow
 from hwgen.layers import Add, GlobalSum, Layer, Threshold
 from hwgen.layers.base import Folding
+from hwgen.layers.pipeline import LEAST
 from hwgen.quant import BINARY, IntType, QuantGraph, Scaling, Tensor
 from hwgen.reach import narrow
 from tests.layers.stairs import Floats, thresholds_of
@@ -179,6 +180,19 @@ def lines() -> Dataflow:
     return sized(graph, foldings)
 
 
+def pipelined() -> Dataflow:
+    """A block and an output layer with as many registers as the least bound on levels takes."""
+    layers = chain(13, (4, 4, 3))
+    layers.product(64)
+    layers.threshold(RESIDUAL)
+    layers.half_block(3, RESIDUAL)
+    layers.product(5)
+    graph = finish("pipelined", layers).pipelined(LEAST)
+    foldings = nearest(graph, lambda _: 2, 1)
+    shapes = {"MVAU_0": Folding(4, 3), "MVAU_1": Folding(4, 64)}
+    return sized(graph, {**foldings, **shapes})
+
+
 def signs_graph() -> QuantGraph:
     """Binary products behind one another: signs between, a residual behind the last."""
     layers = chain(12, (4, 4, 3))
@@ -218,7 +232,7 @@ DESIGNS = {
     d.__name__: d
     for d in (
         *(odd_lanes, balanced, folded, strided, deep_popcount),
-        *(reducing, reducing_twice, twins, lines, signs, small),
+        *(reducing, reducing_twice, twins, lines, pipelined, signs, small),
     )
 }
 

@@ -10,6 +10,7 @@ import pytest
 from hwgen.backends import cell_times as t
 from hwgen.backends import kernel_timing, levels
 from hwgen.backends.levels import Path
+from hwgen.errors import UserInputError
 
 OUTPUTS = ("Q", "O", "O5", "O6", "CO", "DOA", "DOB", "DOC", "DOD", "DPO", "SPO", "P", "DOADO")
 Bits = int | Sequence[int | str]
@@ -192,9 +193,10 @@ def test_ports_are_ends_of_their_own_and_the_clock_is_none() -> None:
     ends = {(path.start, path.end): path.luts for path in found}
     assert ends == {
         ("b10", "b10"): 2,
-        ("b10", "port b20"): 2,
-        ("port b5", "b10"): 1,
-        ("port b5", "port b20"): 1,
+        ("b10", "port o20"): 2,
+        ("b10", "port o11"): 1,
+        ("port i5", "b10"): 1,
+        ("port i5", "port o20"): 1,
     }
 
 
@@ -213,9 +215,10 @@ def test_json_brings_paths_back_and_refuses_another_form() -> None:
 def test_a_handshake_is_followed_through_the_kernel_into_its_fifos() -> None:
     through = Path("port m_ready_i", "port s_ready_o", ("LUT2",), 1, 0, 0.62)
     inside = Path("a", "b", ("FDRE", "FDRE"), 0, 0, 1.0)
-    out = Path("spare", "port m_valid_o", ("FDRE", "LUT3"), 1, 0, 1.1)
+    out = Path("spare", "port s_ready_o", ("FDRE", "LUT3"), 1, 0, 1.1)
     into = Path("port m_ready_i", "count", ("LUT6", "CARRY4", "FDRE"), 1, 1, 2.0)
-    path = kernel_timing.slowest([inside, through], {"f": [out], "g": [into]})
+    data = Path("ram", "port m_data_o", ("RAM32M",), 1, 0, 9.0)  # which the kernel has no path from
+    path = kernel_timing.slowest([inside, through], {"f": [out, data], "g": [into]})
     assert path is not None
     assert (path.start, path.end) == ("f.spare", "g.count")
     assert path.cells == ("FDRE", "LUT3", "LUT2", "LUT6", "CARRY4", "FDRE")
@@ -237,3 +240,35 @@ def test_a_layer_too_slow_for_the_clock_is_named_with_its_path() -> None:
     assert warning.startswith("B: 16 LUT levels and 2 CARRY4 from c to d, about 11.0 ns")
     assert rows["B"] is not None
     assert rows["B"].cells == ("LUT6 x 16",)
+
+
+@pytest.mark.parametrize(
+    ("ns", "levels"), [(t.OVERHEAD + 4 * t.LEVEL, 4), (t.OVERHEAD + 4.5 * t.LEVEL, 5)]
+)
+def test_a_bound_that_a_kernel_exceeds_is_refused_with_its_path(ns: float, levels: int) -> None:
+    path = Path("a.x", "a.y", ("FDRE", "LUT2", "CARRY4", "FDRE"), 1, 1, ns)
+    timing = kernel_timing.of_path(path)
+    assert timing is not None
+    kernel_timing.require_levels({"MVAU_0": timing}, levels)
+    with pytest.raises(UserInputError, match=rf"MVAU_0: 1 LUT.*a\.x to a\.y.* {levels} levels"):
+        kernel_timing.require_levels({"MVAU_0": timing}, levels - 1)
+
+
+@pytest.mark.parametrize("levels", [4, 6, 11])
+def test_the_clock_of_a_bound_has_time_for_so_many_levels(levels: int) -> None:
+    fits, late = (
+        only(ff(99, 10), *chain(10, length), ff(10 + length, 50)).ns
+        for length in (levels, levels + 1)
+    )
+    assert fits <= 1000 / kernel_timing.clock_of(levels) < late
+
+
+def test_a_fifo_behind_a_kernel_does_not_lie_on_its_way_in() -> None:
+    fifo = [
+        Path("a", "port s_ready_o", (), 0, 0, 1.0),
+        Path("b", "port m_valid_o", (), 0, 0, 2.0),
+        Path("port m_ready_i", "c", (), 0, 0, 3.0),
+        Path("d", "e", (), 0, 0, 4.0),
+    ]
+    assert kernel_timing.at_side(fifo, "s") == fifo[:1]
+    assert kernel_timing.at_side(fifo, "m") == fifo[1:3]

@@ -25,7 +25,8 @@ from tests.networks import random_images
 HERE = Path(__file__).parent
 SLOW = pytest.mark.slow
 MORE = ("balanced", "folded", "strided", "deep_popcount", "reducing_twice", "twins")
-DESIGNS = ["odd_lanes", "reducing", "lines", *(pytest.param(name, marks=SLOW) for name in MORE)]
+FEW = ("odd_lanes", "reducing", "lines", "pipelined")
+DESIGNS = [*FEW, *(pytest.param(name, marks=SLOW) for name in MORE)]
 ROUGH = ((0.5, 0.0), (0.0, 0.5), (0.3, 0.3), (0.8, 0.1), (0.1, 0.8))
 
 Build = Callable[[str, Dataflow], Path]

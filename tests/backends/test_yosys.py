@@ -109,7 +109,7 @@ def test_the_paths_of_a_known_circuit(rtl: Path) -> None:
     into, out = sorted(only(rtl, "parity").paths, key=lambda path: path.to_port)
     assert (out.start, out.end, out.cells) == ("y_o", "port y_o", ("FDRE",))
     assert (into.luts, into.end, into.cells) == (1, "y_o", ("LUT6", "FDRE"))
-    assert into.start.startswith("port a_i[")
+    assert into.start == "port a_i"
 
 
 def test_a_parameter_reaches_the_module_and_its_helpers(rtl: Path) -> None:

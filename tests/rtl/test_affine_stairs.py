@@ -135,12 +135,14 @@ def test_a_product_in_luts_of_all_operands(x: int, m: int, tmp_path: Path) -> No
     (tmp_path / "equal.sv").write_text(
         f"module equal (input signed [{x - 1}:0] x, input [{m - 1}:0] m, output ok);\n"
         f"  wire [{x + m - 1}:0] product;\n"
-        f"  lut_product #(.X_BITS({x}), .M_BITS({m})) u (.x_i(x), .m_i(m), .product_o(product));\n"
+        f"  lut_product #(.X_BITS({x}), .M_BITS({m})) u (\n"
+        "      .clk_i(1'b0), .en_i(1'b0), .x_i(x), .m_i(m), .product_o(product));\n"
         f"  wire signed [{x + m}:0] expected = x * $signed({{1'b0, m}});\n"
         "  assign ok = $signed(product) == expected;\n"
         "endmodule\n"
     )
-    sources = " ".join(str(RTL / f"{name}.sv") for name in ("lut_product", "lut_product_tree"))
+    modules = ("lut_product", "lut_product_tree", "delay_line")
+    sources = " ".join(str(RTL / f"{name}.sv") for name in modules)
     yosys(
         [
             f"read_verilog -sv -defer {sources} equal.sv",
