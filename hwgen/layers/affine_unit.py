@@ -45,6 +45,12 @@ class AffineUnit(Unit):
         return self.lines.segments + 3 + self.stages + self.register
 
     @property
+    def possible(self) -> bool:
+        """Whether it keeps to a bound on levels: a product over several DSP blocks does not."""
+        several = self.dsp and dsps(self.x_bits, self.lines.slope_bits + 1) > 1
+        return self.levels is None or not several
+
+    @property
     def stages(self) -> int:
         """Registers between the adders of a product in LUTs (STAGES in affine_stairs.sv)."""
         if self.levels is None or self.dsp:
@@ -53,8 +59,12 @@ class AffineUnit(Unit):
 
     @property
     def span(self) -> int:
-        """Adders between registers of a product in LUTs, whose first has a choice behind it."""
-        return adders(self.levels and self.levels - 1)
+        """Adders between registers of a product in LUTs.
+
+        Behind the first there is a choice, and wide carry chains take a level more.
+        """
+        wide = (self.x_bits + self.lines.slope_bits) // 27
+        return adders(self.levels and max(1, self.levels - 1 - wide))
 
     @property
     def register(self) -> int:
@@ -104,7 +114,7 @@ class AffineUnit(Unit):
         else:
             constant = 0.4 if self.fold * self.lines.segments == 1 else 1
             product = constant * product_luts(x, m)
-            registers = self.x_bits + 2 * m + self.sum_bits + self.stages * (x + m) / 2
+            registers = self.x_bits + 2 * m + self.sum_bits + 2 * self.stages * (x + m)
             lane += Resources(lut=product + self.sum_bits, ff=registers)
         lanes = (self.pe * getattr(lane, kind) for kind in ("lut", "ff", "bram36", "dsp"))
         return Resources(lut=5, ff=16) + self._memory_cost() + Resources(*lanes)

@@ -80,7 +80,8 @@ class Threshold(Layer):
         found = (SearchUnit(stairs, pe), *LookupUnit.possible(stairs, pe))
         if isinstance(lines, str):
             return found
-        return (*found, *(AffineUnit(stairs, pe, lines, dsp, self.levels) for dsp in (False, True)))
+        affine = (AffineUnit(stairs, pe, lines, dsp, self.levels) for dsp in (False, True))
+        return (*found, *(unit for unit in affine if unit.possible))
 
     def unit(self, folding: Folding) -> Unit:
         """The one that is asked for, else the smallest."""
