@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from math import log2
 from typing import Self
 
+from hwgen import fifo_memory
 from hwgen.fusion import fuse, unfused
 from hwgen.layers.axis import AxisIn, AxisOut
 from hwgen.layers.base import Folding, Layer, Resources, RtlInstance, Schedule
-from hwgen.layers.costs import block_rams, ram_luts
+from hwgen.layers.stairs import area
 from hwgen.layers.width_converter import WidthConverter
 from hwgen.quant import QuantGraph, Tensor
 from hwgen.technology import SERIES7, Technology
 
 SOURCE, SINK = "axis_in", "axis_out"
+REGISTERS, LUTRAM, BLOCK = range(3)  # kinds of memory of fifo.sv
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,11 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A FIFO between two stages: ``lanes`` elements of ``tensor`` a beat, ``depth`` beats deep."""
+    """A FIFO between two stages: ``lanes`` elements of ``tensor`` a beat, ``depth`` beats deep.
+
+    Depth 0 is wires, before a kernel that holds beats itself. ``block``: the FIFO lies in block
+    RAM, where a beat takes a cycle more.
+    """
 
     tensor: Tensor
     source: str
@@ -66,6 +72,7 @@ class Stream:
     sink_port: int
     lanes: int
     depth: int = 2
+    block: bool = False
     technology: Technology = SERIES7
 
     @property
@@ -84,17 +91,40 @@ class Stream:
         return self.tensor.size // self.lanes
 
     @property
+    def places(self) -> int:
+        """Beats that the FIFO can hold, ``depth`` or a few more."""
+        memory, words = self.memory, fifo_memory.places(self.depth)
+        return self.depth if memory == REGISTERS else words + (memory == BLOCK)
+
+    @property
+    def memory(self) -> int:
+        """Where beats lie, as fifo.sv numbers it: two beats in what costs less."""
+        if self.block:
+            return BLOCK
+        if self.depth != 2:
+            return LUTRAM if self.depth > 2 else REGISTERS
+        return REGISTERS if area(self._cost(REGISTERS)) <= area(self._cost(LUTRAM)) else LUTRAM
+
+    @property
     def resources(self) -> Resources:
-        """Estimated cost of the FIFO: two registers, or LUTRAM, or block RAM (fifo.sv)."""
-        if self.depth <= 2:
-            kind, cost = "FIFO of registers", Resources(lut=4 + self.width, ff=3 + 2 * self.width)
-        elif self.depth > 256 and self.depth * self.width > 8192:
-            blocks = block_rams(self.width, self.depth)
-            kind, cost = "FIFO in block RAM", Resources(lut=30, ff=35, bram36=blocks)
+        """Estimated cost of the FIFO."""
+        return self._cost(self.memory)
+
+    def _cost(self, memory: int) -> Resources:
+        """In a kind of memory."""
+        if memory == REGISTERS:
+            kind, cost = "FIFO of registers", fifo_memory.registers(self.width, self.depth)
+        elif memory == BLOCK:
+            kind, cost = "FIFO in block RAM", fifo_memory.block(self.width, self.depth)
         else:
-            luts = 22 + ram_luts(self.width, self.depth)
-            kind, cost = "FIFO in LUTRAM", Resources(lut=luts, ff=3 + 4 * log2(self.depth))
+            kind, cost = "FIFO in LUTRAM", fifo_memory.lutram(self.width, self.depth)
         return self.technology.price(kind, cost)
+
+    @property
+    def rtl(self) -> RtlInstance:
+        """The instance of fifo.sv."""
+        parameters = {"WIDTH": self.width, "DEPTH": self.depth, "MEMORY": self.memory}
+        return RtlInstance("fifo", parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +204,11 @@ class Dataflow:
     def with_depths(self, depths: Mapping[str, int]) -> Self:
         """The same dataflow with FIFO depths by stream name."""
         return replace(self, streams=tuple(replace(s, depth=depths[s.name]) for s in self.streams))
+
+    def with_blocks(self, names: AbstractSet[str]) -> Self:
+        """The same dataflow with the FIFOs of these streams in block RAM."""
+        streams = tuple(replace(s, block=s.name in names) for s in self.streams)
+        return replace(self, streams=streams)
 
 
 def build_dataflow(

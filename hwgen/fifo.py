@@ -14,9 +14,10 @@ initiation interval of its slowest stage; and a marked graph that can run under 
 deadlock under another, whatever the stalls at its edges (Baccelli et al., "Synchronization and
 Linearity", 1992).
 
-Frames that are fed evenly need the smallest FIFOs. A lone frame that comes as fast as it is taken
-is followed through the finite design; in the rare case that it is late, depths are those of
-frames that all come as fast as that.
+Frames that are fed evenly need the smallest FIFOs: of a single place, or none before kernels that
+hold beats themselves, where that suffices. A lone frame that comes as fast as it is taken is
+followed through the finite design. Where it is late, FIFOs hold two beats at least; and if it still
+is, depths are those of frames that all come as fast as that.
 
 A pipeline that stops as a whole is more than a marked graph: it keeps its gaps, so the beat behind
 one that was stopped can be late. A delayed stage of this kind fires only when a place of the FIFO
@@ -26,18 +27,18 @@ firing on, however early its beats have come.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hwgen.dataflow import Dataflow, Stream
-from hwgen.firing import ALONE, Fires, Timetable, depth, released
+from hwgen.firing import ALONE, Fires, Timetable, depth, patient, released
 from hwgen.layers.stairs import area
-from hwgen.quant import IntArray
 
 DEPTHS = (2, *(2**i for i in range(4, 16)))  # where the cost of a FIFO has its steps
-SWEEPS = 20  # in which the times of a lone frame settle, or else it is taken to be late
+SWEEPS = 20  # in which the times of a lone frame settle, or else it counts as late
 REACH = 12  # stages in a row that are delayed for the sake of one FIFO
 MOST_FIRINGS = 16_000_000  # of all stages; beyond, their times would take too much memory
 BIT = 0.01  # LUTs that a bit of memory counts for, lest FIFOs grow where they are free
@@ -45,9 +46,13 @@ BIT = 0.01  # LUTs that a bit of memory counts for, lest FIFOs grow where they a
 
 @dataclass(frozen=True, slots=True)
 class FifoSizing:
-    """Depth by stream, and the bits of all FIFOs against FIFOs of a whole frame."""
+    """Depth by stream, and the bits of all FIFOs against FIFOs of a whole frame.
+
+    ``patient``: streams of two beats or more that may all take a cycle longer.
+    """
 
     depths: dict[str, int]
+    patient: frozenset[str]
     bits: int
     frame_bits: int
     latency_cycles: int
@@ -55,46 +60,113 @@ class FifoSizing:
 
 def size(dataflow: Dataflow) -> FifoSizing:
     """Depths for every stream of ``dataflow``, in beats."""
-    latency = latency_cycles(dataflow)
-    depths = _depths(Timetable(dataflow, dataflow.max_cycles, spread=True))
-    if _is_short(dataflow) and not _alone_in(dataflow, depths):
-        depths = _depths(Timetable(dataflow, dataflow.max_cycles))
+    depths, waiting = _found(dataflow)
+    sized = dataflow.with_depths(depths)
     return FifoSizing(
         depths=depths,
-        bits=sum(depths[s.name] * s.width for s in dataflow.streams),
-        frame_bits=sum(s.beats * s.width for s in dataflow.streams),
-        latency_cycles=latency,
+        patient=frozenset(waiting),
+        bits=sum(stream.depth * stream.width for stream in sized.streams),
+        frame_bits=sum(stream.beats * stream.width for stream in sized.streams),
+        latency_cycles=latency_cycles(sized),
     )
 
 
-def _is_short(dataflow: Dataflow) -> bool:
-    """Whether all firing times of a frame fit into memory at once."""
-    return sum(stage.cycles for stage in dataflow.stages) <= MOST_FIRINGS
+def _found(dataflow: Dataflow) -> tuple[dict[str, int], set[str]]:
+    """Depths that keep rate and latency, and the streams whose beats may take a cycle more."""
+    cycles = dataflow.max_cycles
+    if sum(stage.cycles for stage in dataflow.stages) > MOST_FIRINGS:
+        return _soonest(Timetable(dataflow, cycles, spread=True))
+    for shallow, sure in ((True, True), (True, False), (False, False)):
+        table = Timetable(dataflow, cycles, spread=True, shallow=shallow)
+        depths, fires = _sized(table)
+        depths |= dict.fromkeys(_hurried(dataflow, depths, sure), 2)
+        alone = Timetable(dataflow.with_depths(depths), ALONE)
+        settled = _settled(alone, depths)
+        if settled is not None:
+            return depths, _patient(depths, (table, fires), (alone, settled))
+    table = Timetable(dataflow, cycles)
+    depths, fires = _sized(table)
+    return depths, _patient(depths, (table, fires))
 
 
-def _depths(table: Timetable) -> dict[str, int]:
-    """Depths that sustain the interval."""
-    short = _is_short(table.dataflow)
+def _patient(depths: Mapping[str, int], *plans: tuple[Timetable, Fires]) -> set[str]:
+    """Streams whose beats may all take a cycle more in each of the plans, the largest first."""
+    tables, fires = [table for table, _ in plans], [times for _, times in plans]
+    streams = [s for s in tables[0].dataflow.streams if depths[s.name] > 1]
+    found: set[str] = set()
+    for stream in sorted(streams, key=lambda s: -s.width * depths[s.name]):
+        pairs = zip(tables, fires, strict=True)
+        later = [table.slower(stream.name, times, depths, found) for table, times in pairs]
+        kept = [times for times in later if times is not None]
+        if len(kept) == len(plans):
+            fires = kept
+            found.add(stream.name)
+    return found
+
+
+def in_block(dataflow: Dataflow, patient: AbstractSet[str], bram36: float) -> frozenset[str]:
+    """The streams whose FIFOs save most by lying in block RAM, with ``bram36`` blocks to spare.
+
+    A beat then takes a cycle more, so only ``patient`` ones may.
+    """
+    saving: dict[str, tuple[float, float]] = {}  # a block, and blocks
+    for stream in dataflow.streams:
+        moved = replace(stream, block=True).resources
+        less = area(stream.resources) - area(moved)
+        if stream.name in patient and less > 0:
+            saving[stream.name] = (less / moved.bram36, moved.bram36)
+    chosen = set()
+    for name in sorted(saving, key=lambda name: -saving[name][0]):
+        if saving[name][1] <= bram36:
+            chosen.add(name)
+            bram36 -= saving[name][1]
+    return frozenset(chosen)
+
+
+def _soonest(table: Timetable) -> tuple[dict[str, int], set[str]]:
+    """Depths for stages that fire as soon as they can, stage by stage; and where beats wait."""
     depths: dict[str, int] = {}
-    fires: dict[str, IntArray] = {}
-    for stage, schedule, times, arrivals in table.soonest():
-        for stream in table.into[stage.name]:
+    waiting = set()
+    for _, schedule, times, arrivals in table.soonest():
+        for name, arrived in arrivals.items():
+            stream = table.streams[name]
             gone = released(schedule.free_of(stream.sink_port), times)
-            need = depth(arrivals[stream.name], gone, schedule.buffer, table.interval)
-            depths[stream.name] = need
-        if short:
-            fires[stage.name] = times
-    if short:
-        depths = dict(_Delays(table).least(_Plan(fires, depths, frozenset(), 0)).depths)
-    return depths
+            depths[name] = depth(arrived, gone, schedule.buffer, table.interval, 2)
+            if patient(schedule, stream, times, arrived):
+                waiting.add(name)
+    return depths, waiting
 
 
-def _alone_in(dataflow: Dataflow, depths: Mapping[str, int]) -> bool:
-    """Whether a lone frame passes FIFOs of these depths as fast as any."""
-    table = Timetable(dataflow, ALONE)
+def _sized(table: Timetable) -> tuple[dict[str, int], Fires]:
+    """Depths that sustain the interval, and firing times with them."""
     fires = {stage.name: times for stage, _, times, _ in table.soonest()}
-    *_, last = dataflow.stages
-    end = fires[last.name][-1]
+    depths = {name: table.depth(s, fires, early=False) for name, s in table.streams.items()}
+    plan = _Delays(table).least(_Plan(fires, depths, frozenset(), 0))
+    return dict(plan.depths), plan.fires
+
+
+def _hurried(dataflow: Dataflow, depths: Mapping[str, int], sure: bool) -> Iterator[str]:
+    """Streams of a single place through which a lone frame's beats come too fast.
+
+    ``sure``: only where that one place would make it late for certain.
+    """
+    table = Timetable(dataflow, ALONE, shallow=True)
+    fires = {stage.name: times for stage, _, times, _ in table.soonest()}
+    latest = {dataflow.stages[-1].name: fires[dataflow.stages[-1].name]}
+    for stage in reversed(dataflow.stages[:-1]):
+        latest[stage.name] = table.latest(stage.name, latest)
+    for stream in dataflow.streams:
+        if depths[stream.name] == 1 and table.depth(stream, fires, early=False) > 1:
+            times = table.holding(stream, 1, fires, early=False)
+            if not sure or (times > latest[stream.source]).any():
+                yield stream.name
+
+
+def _settled(table: Timetable, depths: Mapping[str, int]) -> Fires | None:
+    """Times of a lone frame in FIFOs of these depths; None if it is later than in any."""
+    fires = {stage.name: times for stage, _, times, _ in table.soonest()}
+    last = table.dataflow.stages[-1].name
+    end = fires[last][-1]
     moved = set(fires)
     for _ in range(SWEEPS):
         for stream in (s for stage in reversed(fires) for s in table.out_of[stage]):
@@ -112,9 +184,11 @@ def _alone_in(dataflow: Dataflow, depths: Mapping[str, int]) -> bool:
                     moved.add(stage)
                     later.add(stage)
         moved = later
-        if not moved or fires[last.name][-1] > end:
-            break
-    return not moved and bool(fires[last.name][-1] == end)
+        if fires[last][-1] > end:
+            return None
+        if not moved:
+            return fires
+    return None
 
 
 def latency_cycles(dataflow: Dataflow) -> int:
@@ -154,17 +228,19 @@ class _Delays:
         """``plan`` with the delays that pay, FIFO by FIFO from the sink to the source."""
         for stage in reversed(self.table.dataflow.stages):
             for stream in self.table.out_of[stage.name]:
-                if plan.depths[stream.name] > 2:
-                    plan = self.shallower(stream, plan)
+                plan = self.shallower(stream, plan)
         return plan
 
     def shallower(self, stream: Stream, plan: _Plan) -> _Plan:
         """``plan`` with the depth of one FIFO, among those worth a try, that costs least."""
+        lowest = self.table.least(stream)
+        if plan.depths[stream.name] == lowest:
+            return plan
         latest = self.table.latest(stream.source, plan.fires)
         times = {**plan.fires, stream.source: latest}
         least = self.table.depth(stream, times, self.gaps[stream.source])
         best = start = replace(plan, cost=0)
-        for beats in sorted({least, *DEPTHS}):
+        for beats in sorted({least, lowest, *DEPTHS}):
             if least <= beats < plan.depths[stream.name]:
                 found = self.delayed(stream, beats, start, REACH)
                 if found is not None and found.cost < best.cost:

@@ -8,6 +8,7 @@ arrived, a cycle behind its push into the FIFO, and one in which its place is fr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 
 import numpy as np
@@ -27,11 +28,18 @@ Fires = Mapping[str, IntArray]
 class Timetable:
     """Times that the streams of ``dataflow`` allow at one frame every ``interval`` cycles."""
 
-    def __init__(self, dataflow: Dataflow, interval: int, *, spread: bool = False) -> None:
-        """``spread``: the source fires evenly over the interval, not as fast as it can."""
+    def __init__(
+        self, dataflow: Dataflow, interval: int, *, spread: bool = False, shallow: bool = False
+    ) -> None:
+        """``spread``: the source fires evenly over the interval, not as fast as it can.
+
+        ``shallow``: FIFOs may hold less than two beats.
+        """
         self.dataflow = dataflow
         self.interval = interval
         self.spread = spread
+        self.shallow = shallow
+        self.streams = {stream.name: stream for stream in dataflow.streams}
         self.into = {stage.name: dataflow.into(stage.name) for stage in dataflow.stages}
         self.out_of = {stage.name: dataflow.out_of(stage.name) for stage in dataflow.stages}
 
@@ -87,9 +95,9 @@ class Timetable:
         schedule = self.schedules[stage]
         latest = np.full(schedule.firings, NEVER)
         for stream in self.out_of[stage]:
-            need = np.maximum.accumulate(self.schedules[stream.sink].need_of(stream.sink_port))
+            need = self.schedules[stream.sink].need_of(stream.sink_port)
             firing, beat = _emissions(schedule, stream)
-            wanted = np.append(fires[stream.sink], NEVER)[np.searchsorted(need, beat + 1)]
+            wanted = _wanted(need, fires[stream.sink], stream.beats)[beat]
             latest[firing] = np.minimum(latest[firing], wanted - schedule.latency - 1)
         return self.backward(latest)
 
@@ -103,11 +111,12 @@ class Timetable:
         schedule, held = self.schedules[stream.source], self.schedules[stream.sink].buffer
         gone = self.released(stream, fires)
         firing, beat = _emissions(schedule, stream)
-        place = beat - depth - held + MARGIN if held else beat - depth
+        wait = {0: 1, 1: 2}.get(depth, -MARGIN) if held else 0  # from its release to its next push
+        place = beat - depth - held + (MARGIN if held and depth > 1 else 0)
         frame = place // len(gone)
         free = gone[place - frame * len(gone)] + frame * self.interval
         times = fires[stream.source].copy()
-        lead = _to_push(schedule, early) + (held > 0)
+        lead = _to_push(schedule, early) - wait
         times[firing] = np.maximum(times[firing], free - lead)
         return self.forward(times)
 
@@ -115,20 +124,74 @@ class Timetable:
         """The depth that a FIFO needs; ``early``: its places are free before they are needed."""
         arrivals = arrived(stream, self.schedules[stream.source], fires[stream.source], early)
         held = self.schedules[stream.sink].buffer
-        return depth(arrivals, self.released(stream, fires), held, self.interval)
+        return depth(
+            arrivals, self.released(stream, fires), held, self.interval, self.least(stream)
+        )
+
+    def least(self, stream: Stream) -> int:
+        """The least depth that a stream can have.
+
+        None before a kernel that holds two beats or more. One place holds every second cycle's
+        beat only, which a kernel that takes beats over itself must know of its source.
+        """
+        if not self.shallow:
+            return 2
+        held = self.schedules[stream.sink].buffer
+        if held > 1:
+            return 0
+        return 1 if not held or self._gap(stream) > 1 else 2
+
+    def _gap(self, stream: Stream) -> int:
+        """The fewest firings of its source from one beat to the next."""
+        schedule = self.schedules[stream.source]
+        firings, _ = _emissions(schedule, stream)
+        return int(np.diff(np.append(firings, firings[0] + schedule.firings)).min())
+
+    def slower(
+        self, name: str, fires: Fires, depths: Mapping[str, int], taken: AbstractSet[str]
+    ) -> Fires | None:
+        """``fires`` where beats of a stream take a cycle more, with the reader's alone later.
+
+        None where somebody would notice: those behind it, or FIFOs before it. ``taken``: streams
+        that are slower already.
+        """
+        stream = self.streams[name]
+        schedule, reader = self.schedules[stream.sink], stream.sink
+        arrivals = arrived(stream, self.schedules[stream.source], fires[stream.source]) + 1
+        ready = _ready(schedule.need_of(stream.sink_port), arrivals)
+        times = self.forward(np.maximum(fires[reader], ready))
+        if (times == fires[reader]).all():
+            return fires
+        behind = {s.name for s in self.out_of[reader]}
+        if not behind or behind & taken or (times > self.latest(reader, fires)).any():
+            return None
+        later = {**fires, reader: times}
+        needs = [(s, self.depth(s, later, early=True)) for s in self.into[reader]]
+        return later if all(need <= depths[s.name] for s, need in needs) else None
 
     def keeps_gaps(self, stage: str) -> bool:
         """Whether beats can be so close that several are in a pipeline that stops as a whole."""
         schedule = self.schedules[stage]
         pipeline = schedule.latency - (schedule.buffer > 0)
-        firings = [_emissions(schedule, stream)[0] for stream in self.out_of[stage]]
-        around = [np.append(each, each[0] + schedule.firings) for each in firings]
-        return pipeline > 1 and any(np.diff(each).min() < pipeline for each in around)
+        gaps = (self._gap(stream) for stream in self.out_of[stage])
+        return pipeline > 1 and any(gap < pipeline for gap in gaps)
 
 
 def _ready(need: IntArray, arrivals: IntArray) -> IntArray:
     """Cycle in which the beats that a firing needs of one port have arrived."""
     return np.concatenate([[-NEVER], arrivals])[np.maximum.accumulate(need)]
+
+
+def _wanted(need: IntArray, fires: IntArray, beats: int) -> IntArray:
+    """Cycles in which beats have to be there."""
+    first = np.searchsorted(np.maximum.accumulate(need), np.arange(1, beats + 1))
+    return np.append(fires, NEVER)[first]
+
+
+def patient(schedule: Schedule, stream: Stream, fires: IntArray, arrivals: IntArray) -> bool:
+    """Whether the reader of ``stream``, who has this schedule, needs no beat as it arrives."""
+    wanted = _wanted(schedule.need_of(stream.sink_port), fires, len(arrivals))
+    return bool((arrivals < wanted).all())
 
 
 def _emissions(schedule: Schedule, stream: Stream) -> tuple[IntArray, IntArray]:
@@ -147,7 +210,7 @@ def _to_push(schedule: Schedule, early: bool) -> int:
 def arrived(stream: Stream, schedule: Schedule, fires: IntArray, early: bool = False) -> IntArray:
     """Cycles in which the beats that ``fires`` emit stand at the output of a stream's FIFO."""
     made = np.diff(schedule.emit_of(stream.source_port), prepend=0)
-    return np.repeat(fires, made) + _to_push(schedule, early) + 1
+    return np.repeat(fires, made) + _to_push(schedule, early) + (stream.depth > 0)
 
 
 def released(free: IntArray, fires: IntArray) -> IntArray:
@@ -155,14 +218,23 @@ def released(free: IntArray, fires: IntArray) -> IntArray:
     return np.repeat(fires, np.diff(free, prepend=0)) + 1
 
 
-def depth(arrivals: IntArray, gone: IntArray, held: int, interval: int) -> int:
-    """Places that a FIFO needs before a kernel that itself holds ``held`` beats.
+def depth(arrivals: IntArray, gone: IntArray, held: int, interval: int, least: int) -> int:
+    """Places that a FIFO needs before a kernel that itself holds ``held`` beats, from ``least`` on.
 
     A beat needs a place that is free in the cycle of its push, since the FIFO's ready is a
-    register.
+    register; and a kernel needs a cycle to tell that one of its own is free, and one to take a
+    beat over.
     """
-    at = arrivals if held else arrivals - 1
-    frame = (at - gone[0]) // interval
-    left = frame * len(gone) + np.searchsorted(gone, at - frame * interval, side="right")
-    waiting = int(np.max(np.arange(1, len(arrivals) + 1) - left))
-    return max(2, waiting - held + MARGIN if held else waiting)
+
+    def waiting(at: IntArray) -> int:
+        frame = (at - gone[0]) // interval
+        left = frame * len(gone) + np.searchsorted(gone, at - frame * interval, side="right")
+        return int(np.max(np.arange(1, len(arrivals) + 1) - left))
+
+    if not held:
+        return max(least, waiting(arrivals - 1))
+    if least == 0 and waiting(arrivals - 2) <= held:
+        return 0
+    if least <= 1 and waiting(arrivals - 3) <= held + 1:
+        return 1
+    return max(2, waiting(arrivals) - held + MARGIN)

@@ -78,10 +78,15 @@ def _total(search: Search, max_cycles: int) -> Resources:
 def plan(
     graph: QuantGraph, board: Board, foldings: Mapping[str, Folding], clock_mhz: float
 ) -> tuple[Dataflow, fifo.FifoSizing]:
-    """The dataflow of these foldings, with FIFOs that sustain its rate and cannot deadlock."""
+    """The dataflow of these foldings, with FIFOs that sustain its rate and cannot deadlock.
+
+    Block RAM that is left takes the FIFOs that are cheaper there.
+    """
     flow = on_board(graph, board, foldings, clock_mhz)
     sizing = fifo.size(flow)
-    return flow.with_depths(sizing.depths), sizing
+    flow = flow.with_depths(sizing.depths)
+    spare = board.budget().bram36 - flow.resources.bram36
+    return flow.with_blocks(fifo.in_block(flow, sizing.patient, spare)), sizing
 
 
 def on_board(

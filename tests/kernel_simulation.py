@@ -17,9 +17,27 @@ class _Fifo:
     """Beats by the cycle from which they can be taken; its ready is a register."""
 
     depth: int
+    cycles: int = 1  # from a push until its beat can be taken
     beats: list[int] = field(default_factory=list)
     ready: bool = True
     taken: int = 0
+    reader: _Kernel | None = None  # takes beats itself where the depth is 0
+
+    def push(self, now: int, beats: int = 1) -> None:
+        if self.depth:
+            self.beats += [now + self.cycles] * beats
+        else:
+            assert self.reader is not None
+            self.reader.inside += beats
+            self.taken += beats
+
+    def look(self) -> None:
+        """What its registers show in this cycle."""
+        if self.depth:
+            self.ready = len(self.beats) < self.depth
+        else:
+            assert self.reader is not None
+            self.ready = self.reader.inside < self.reader.held
 
 
 class _Kernel:
@@ -51,7 +69,7 @@ class _Kernel:
         if waiting is not None:
             for port, fifo in enumerate(self.out):
                 if waiting[port] and fifo.ready:
-                    fifo.beats.append(now + 1)
+                    fifo.push(now)
                     waiting[port] -= 1
             if not any(waiting):
                 self.pipeline[-1] = waiting = None
@@ -87,7 +105,7 @@ class _Kernel:
             self.pipeline = [made if any(made) else None, *self.pipeline[:-1]]
         else:
             for fifo, beats in zip(self.out, made, strict=True):
-                fifo.beats += [now + 1] * beats
+                fifo.push(now, beats)
         before = [free[self.firing - 1] if self.firing else 0 for free in self.free]
         given = [free[self.firing] - b for free, b in zip(self.free, before, strict=True)]
         if not self.held:
@@ -108,7 +126,7 @@ class Simulation:
         self, dataflow: Dataflow, depths: Mapping[str, int], *, pace: int = 0, stall: float = 0
     ) -> None:
         self.dataflow = dataflow
-        self.fifos = {s.name: _Fifo(depths[s.name]) for s in dataflow.streams}
+        self.fifos = {s.name: _Fifo(depths[s.name], 1 + s.block) for s in dataflow.streams}
         self.most = dict.fromkeys(self.fifos, 0)
         """Most beats that each FIFO has held."""
         self.kernels = [
@@ -117,6 +135,9 @@ class Simulation:
             )
             for stage in dataflow.stages
         ]
+        for stream in dataflow.streams:
+            names = [stage.name for stage in dataflow.stages]
+            self.fifos[stream.name].reader = self.kernels[names.index(stream.sink)]
         self.pace = pace
         self.stall = stall
 
@@ -134,7 +155,7 @@ class Simulation:
         while len(sink.finished) < frames:
             for name, fifo in self.fifos.items():
                 self.most[name] = max(self.most[name], len(fifo.beats))
-                fifo.ready = len(fifo.beats) < fifo.depth
+                fifo.look()
             for kernel in reversed(self.kernels):
                 edge = kernel is source or kernel is sink
                 early = kernel is source and now * len(kernel.emits) < self.pace * kernel.done

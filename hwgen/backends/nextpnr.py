@@ -22,7 +22,7 @@ from hwgen import schema
 from hwgen.backends.ecp5_part import LFE5U_85F, Part
 from hwgen.backends.ecp5_report import read_report
 from hwgen.backends.systemverilog import TOP, identifiers
-from hwgen.backends.yosys import fifo_instance, occupied
+from hwgen.backends.yosys import occupied
 from hwgen.backends.yosys_pool import Flow, Job, Library, Pool, Progress
 from hwgen.board import Capacity
 from hwgen.content_cache import ContentCache
@@ -124,7 +124,7 @@ class Router:
         names = identifiers(stage.name for stage in dataflow.stages)
         kernels = {f"u_{names[stage.name]}": stage.rtl() for stage in dataflow.stages}
         kernels |= {
-            f"fifo_{names[stream.sink]}_{stream.sink_port}": fifo_instance(stream)
+            f"fifo_{names[stream.sink]}_{stream.sink_port}": stream.rtl
             for stream in dataflow.streams
         }
         return kernels

@@ -220,7 +220,7 @@ def _fifo(dataflow: Dataflow, stream: Stream, names: dict[str, str]) -> Instance
     return _instance(
         "fifo",
         f"fifo_{names[stream.sink]}_{stream.sink_port}",
-        {"WIDTH": str(stream.width), "DEPTH": str(stream.depth)},
+        stream.rtl.literals,
         {
             "s_valid_i": written["valid"],
             "s_ready_o": written["ready"],

@@ -22,7 +22,7 @@ from hwgen.backends import kernel_timing, levels
 from hwgen.backends import yosys_worker as worker
 from hwgen.backends.yosys_pool import Flow, Library, Pool, Progress
 from hwgen.board import Board
-from hwgen.dataflow import Dataflow, Stream
+from hwgen.dataflow import Dataflow
 from hwgen.estimate import STREAMS
 from hwgen.layers.base import Resources, RtlInstance
 from hwgen.technology import SERIES7
@@ -231,11 +231,14 @@ def _timing(
     rows: dict[str, list[levels.Path | None]] = {}
     for stage in dataflow.stages:
         sides = ((dataflow.into(stage.name), "m"), (dataflow.out_of(stage.name), "s"))
-        near = {
-            f"FIFO {stream.name}": kernel_timing.at_side(fifos[stream.name].paths, side)
-            for streams, side in sides
-            for stream in streams
-        }
+        near = {}
+        for stream, side in ((stream, side) for streams, side in sides for stream in streams):
+            if stream.depth:
+                name, outside = f"FIFO {stream.name}", fifos[stream.name].paths
+            else:  # wires to the kernel at the other end
+                (name,) = {stream.source, stream.sink} - {stage.name}
+                outside = used[name].paths
+            near[name] = kernel_timing.at_side(outside, side)
         path = kernel_timing.slowest(used[stage.name].paths, near)
         rows.setdefault(stage.name if stage.name in own else STREAMS, []).append(path)
     inside = [kernel_timing.inner(f"FIFO {name}", usage.paths) for name, usage in fifos.items()]
@@ -252,9 +255,4 @@ def _timing(
 def instances(dataflow: Dataflow) -> dict[tuple[str, str], RtlInstance]:
     """Every kernel and FIFO; a stage and a stream may share a name, so the two are told apart."""
     stages = {("stage", stage.name): stage.rtl() for stage in dataflow.stages}
-    return stages | {("fifo", stream.name): fifo_instance(stream) for stream in dataflow.streams}
-
-
-def fifo_instance(stream: Stream) -> RtlInstance:
-    """The FIFO of a stream, as the top instantiates it."""
-    return RtlInstance("fifo", {"WIDTH": stream.width, "DEPTH": stream.depth})
+    return stages | {("fifo", stream.name): stream.rtl for stream in dataflow.streams}

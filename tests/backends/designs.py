@@ -193,6 +193,14 @@ def pipelined() -> Dataflow:
     return sized(graph, {**foldings, **shapes})
 
 
+def blocks() -> Dataflow:
+    """Every FIFO that may be slower is: in block RAM, those of two beats too."""
+    graph = random_reactnet(5, width=4, size=(5, 6), blocks=2)
+    flow = build_dataflow(graph, nearest(graph, lambda i: 1 + i % 2, 2), bus_bytes=8, clock_mhz=100)
+    sizing = fifo.size(flow)
+    return flow.with_depths(sizing.depths).with_blocks(sizing.patient)
+
+
 def signs_graph() -> QuantGraph:
     """Binary products behind one another: signs between, a residual behind the last."""
     layers = chain(12, (4, 4, 3))
@@ -232,7 +240,7 @@ DESIGNS = {
     d.__name__: d
     for d in (
         *(odd_lanes, balanced, folded, strided, deep_popcount),
-        *(reducing, reducing_twice, twins, lines, pipelined, signs, small),
+        *(reducing, reducing_twice, twins, lines, pipelined, blocks, signs, small),
     )
 }
 

@@ -25,7 +25,7 @@ from tests.networks import random_images
 HERE = Path(__file__).parent
 SLOW = pytest.mark.slow
 MORE = ("balanced", "folded", "strided", "deep_popcount", "reducing_twice", "twins")
-FEW = ("odd_lanes", "reducing", "lines", "pipelined")
+FEW = ("odd_lanes", "reducing", "lines", "pipelined", "blocks")
 DESIGNS = [*FEW, *(pytest.param(name, marks=SLOW) for name in MORE)]
 ROUGH = ((0.5, 0.0), (0.0, 0.5), (0.3, 0.3), (0.8, 0.1), (0.1, 0.8))
 
@@ -78,9 +78,11 @@ def test_fifos_hold_what_the_analysis_says_and_no_more(name: str, built: Build) 
     held = rtlsim.most_held(flow, stats)
     assert list(held) == [s.name for s in flow.streams]
     for stream in flow.streams:
-        assert 1 <= held[stream.name] <= stream.depth, stream.name
+        assert (stream.depth > 0) <= held[stream.name] <= stream.places, stream.name
+    # the analysis lets every stream take a cycle; those without a FIFO take none
+    early = firing.MARGIN + sum(s.depth == 0 for s in flow.streams)
     deep = [s for s in flow.streams if s.depth > 8]
-    assert all(held[s.name] >= s.depth - firing.MARGIN for s in deep)
+    assert all(held[s.name] >= s.depth - early for s in deep)
 
 
 def test_waves_of_a_run_show_its_signals_and_its_time(built: Build, tmp_path: Path) -> None:
@@ -169,7 +171,9 @@ def test_a_bypass_one_beat_shallower_than_the_analysis_is_slower(built: Build) -
 
 
 @pytest.mark.slow
-def test_a_branch_that_waits_for_its_turn_with_half_the_depth_is_slower(built: Build) -> None:
+def test_a_branch_that_waits_for_its_turn_is_slower_with_a_quarter_of_the_depth(
+    built: Build,
+) -> None:
     """While input 0 streams a pixel, most of one of input 1 waits."""
     flow = design("twins")
     depths = {stream.name: stream.depth for stream in flow.streams}
@@ -177,7 +181,7 @@ def test_a_branch_that_waits_for_its_turn_with_half_the_depth_is_slower(built: B
     waiting = max((s for s in flow.streams if s.sink in branch), key=lambda s: s.depth)
     assert waiting.sink == branch[1]
     assert flow.max_cycles == next(s.cycles for s in flow.stages if s.name == "StreamingConcat_0")
-    less = flow.with_depths({**depths, waiting.name: waiting.depth // 2})
+    less = flow.with_depths({**depths, waiting.name: waiting.depth // 4})
     stats = rtlsim.run(built("less_twins", less), less, random_images(flow.graph, 4)).stats
     assert stats["cycles_per_frame"] > flow.max_cycles
 

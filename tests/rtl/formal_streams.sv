@@ -91,9 +91,9 @@ module order_check #(
 endmodule
 
 module formal_fifo #(
-    parameter int unsigned WIDTH = 1,
-    parameter int unsigned DEPTH = 2,
-    parameter int unsigned BLOCK = 0
+    parameter int unsigned WIDTH  = 1,
+    parameter int unsigned DEPTH  = 2,
+    parameter int unsigned MEMORY = 0
 ) (
     input wire logic             clk_i,
     input wire logic             any_reset_i,
@@ -101,18 +101,20 @@ module formal_fifo #(
     input wire logic [WIDTH-1:0] s_data_i,
     input wire logic             m_ready_i
 );
+  localparam int unsigned BLOCK = MEMORY == 2 ? 1 : 0;
+  localparam int unsigned PLACES = 1 << $clog2(DEPTH);
   logic started = 1'b0;
   always_ff @(posedge clk_i) started <= 1'b1;
   wire logic rst = any_reset_i || !started;
 
   logic s_ready, m_valid;
   logic [WIDTH-1:0] m_data;
-  fifo #(.WIDTH(WIDTH), .DEPTH(DEPTH), .BLOCK(BLOCK)) device (
+  fifo #(.WIDTH(WIDTH), .DEPTH(DEPTH), .MEMORY(MEMORY)) device (
       .clk_i(clk_i), .rst_i(rst),
       .s_valid_i(s_valid_i), .s_ready_o(s_ready), .s_data_i(s_data_i),
       .m_valid_o(m_valid), .m_ready_i(m_ready_i), .m_data_o(m_data));
   order_check #(
-      .IN(WIDTH), .OUT(WIDTH), .INSIDE((DEPTH + BLOCK + 1) * WIDTH), .WAIT(1 + BLOCK)
+      .IN(WIDTH), .OUT(WIDTH), .INSIDE((PLACES + BLOCK + 1) * WIDTH), .WAIT(1 + BLOCK)
   ) check (
       .clk_i(clk_i), .rst_i(rst),
       .s_valid_i(s_valid_i), .s_ready_i(s_ready), .s_data_i(s_data_i), .s_count_i(8'(WIDTH)),

@@ -112,19 +112,21 @@ def test_eager_fork_serves_a_reader_while_another_waits(bench: Bench) -> None:
     assert (first > second).any()
 
 
-FIFOS = [
-    (width, depth, block)
-    for width, depth, block in [
-        (8, 2, 0),
-        (1, 3, 0),
-        (9, 4, 0),
-        (8, 5, 0),
-        (70, 33, 0),
-        (3, 2, 1),
-        (8, 7, 1),
-        (40, 300, 1),
-        (12, 64, 0),
-    ]
+FIFOS = [  # width, depth, memory, capacity
+    (5, 1, 0, 1),
+    (8, 2, 0, 2),
+    (8, 2, 1, 2),
+    (1, 3, 1, 4),
+    (9, 4, 1, 4),
+    (8, 5, 1, 8),
+    (6, 16, 1, 16),
+    (5, 20, 1, 32),
+    (70, 33, 1, 48),
+    (12, 64, 1, 64),
+    (4, 150, 1, 160),
+    (3, 2, 2, 3),
+    (8, 7, 2, 9),
+    (40, 300, 2, 305),
 ]
 
 
@@ -132,8 +134,8 @@ FIFOS = [
 def fifos(bench_cache: Path) -> Bench:
     return Bench.build(
         [
-            Dut("fifo", {"WIDTH": width, "DEPTH": depth, "BLOCK": block}, (width,), (width,))
-            for width, depth, block in FIFOS
+            Dut("fifo", {"WIDTH": width, "DEPTH": depth, "MEMORY": memory}, (width,), (width,))
+            for width, depth, memory, _ in FIFOS
         ],
         bench_cache,
     )
@@ -145,7 +147,7 @@ def random_beats(width: int, count: int, seed: int = 1) -> list[int]:
 
 @pytest.mark.parametrize("case", range(len(FIFOS)), ids=map(str, FIFOS))
 def test_fifo_keeps_every_beat_in_order(fifos: Bench, case: int) -> None:
-    width, depth, _ = FIFOS[case]
+    width, depth, *_ = FIFOS[case]
     beats = random_beats(width, 3 * depth + 200)
     for traffic in ROUGH:
         assert fifos.run(case, [beats], [len(beats)], traffic).outputs == [beats]
@@ -153,20 +155,22 @@ def test_fifo_keeps_every_beat_in_order(fifos: Bench, case: int) -> None:
 
 @pytest.mark.parametrize("case", range(len(FIFOS)), ids=map(str, FIFOS))
 def test_fifo_holds_its_depth_and_streams_at_full_speed_when_full(fifos: Bench, case: int) -> None:
-    width, depth, block = FIFOS[case]
-    beats = random_beats(width, 3 * depth + 20)
-    hold = depth + 20
+    width, depth, _, capacity = FIFOS[case]
+    beats = random_beats(width, 3 * capacity + 20)
+    hold = capacity + 20
+    assert depth <= capacity
     result = fifos.run(case, [beats], [len(beats)], Traffic(hold=hold))
-    assert (result.in_cycles[0] < hold).sum() == depth + block
-    assert result.out_cycles[0].tolist() == [hold + i for i in range(len(beats))]
+    assert (result.in_cycles[0] < hold).sum() == capacity
+    step = 2 if depth == 1 else 1
+    assert result.out_cycles[0].tolist() == [hold + step * i for i in range(len(beats))]
     assert result.outputs == [beats]
 
 
 @pytest.mark.parametrize("case", range(len(FIFOS)), ids=map(str, FIFOS))
 def test_empty_fifo_passes_a_beat_after_its_latency(fifos: Bench, case: int) -> None:
-    width, _, block = FIFOS[case]
+    width, _, memory, _ = FIFOS[case]
     result = fifos.run(case, [random_beats(width, 50)], [50])
-    assert set((result.out_cycles[0] - result.in_cycles[0]).tolist()) == {1 + block}
+    assert set((result.out_cycles[0] - result.in_cycles[0]).tolist()) == {2 if memory == 2 else 1}
 
 
 AXIS = [  # bus bytes, bytes an element, bits, signed, elements, lanes

@@ -9,8 +9,11 @@ import pytest
 from tests.rtl.tools import RTL, lint, luts, synthesise, yosys
 
 CLEAN: list[tuple[str, dict[str, int]]] = [
-    *(("fifo", {"WIDTH": w, "DEPTH": d}) for w, d in ((1, 2), (8, 3), (7, 64), (9, 5000))),
-    ("fifo", {"WIDTH": 3, "DEPTH": 2, "BLOCK": 1}),
+    *(
+        ("fifo", {"WIDTH": w, "DEPTH": d})
+        for w, d in ((5, 0), (4, 1), (1, 2), (8, 3), (7, 64), (9, 5000))
+    ),
+    *(("fifo", {"WIDTH": 3, "DEPTH": d, "MEMORY": m}) for d, m in ((2, 1), (2, 2), (40, 2))),
     *(("fork_stream", {"OUTPUTS": n, "WIDTH": w}) for n, w in ((1, 1), (3, 8))),
     *(
         ("width_converter", {"IN_WIDTH": i, "OUT_WIDTH": o})
@@ -47,7 +50,8 @@ CLEAN: list[tuple[str, dict[str, int]]] = [
 ]
 
 WRONG: list[tuple[str, dict[str, int], str]] = [
-    ("fifo", {"DEPTH": 1}, "DEPTH must be at least 2"),
+    ("fifo", {"DEPTH": 1, "MEMORY": 1}, "DEPTH must be at least 2"),
+    ("fifo", {"DEPTH": 3, "MEMORY": 0}, "hold two beats only"),
     ("width_converter", {"IN_WIDTH": 6, "OUT_WIDTH": 4}, "one width must divide the other"),
     ("add_streams", {"A_BITS": 8, "OUT_BITS": 8}, "OUT_BITS must be greater"),
     ("global_sum", {"CHANNELS": 6, "PE": 4}, "PE must divide CHANNELS"),
@@ -76,35 +80,46 @@ def test_impossible_parameters_are_refused_at_elaboration(
     assert message in lint(module, parameters)
 
 
-FIFO_MEMORIES = [  # width, depth, memory, RAMB36
-    (8, 2, set(), 0),
-    (8, 3, {"RAM32M"}, 0),
-    (12, 32, {"RAM32M"}, 0),
-    (9, 64, {"RAM64M"}, 0),
-    (64, 256, {"RAM64M"}, 0),
-    (36, 512, {"RAMB18E1"}, 0.5),
-    (64, 3000, {"RAMB36E1"}, 6),
+FIFO_MEMORIES = [  # width, depth, memory, its cells, RAMB36
+    (8, 2, 0, set(), 0),
+    (8, 2, 1, {"RAM32M"}, 0),
+    (8, 3, 1, {"RAM32M"}, 0),
+    (12, 32, 1, {"RAM32M"}, 0),
+    (9, 64, 1, {"RAM64M"}, 0),
+    (64, 256, 1, {"RAM64M"}, 0),
+    (36, 512, 2, {"RAMB18E1"}, 0.5),
+    (8, 771, 2, {"RAMB18E1"}, 0.5),
+    (64, 3000, 2, {"RAMB36E1"}, 6),
 ]
 
 
 @pytest.mark.slow
 def test_memories_become_what_is_meant(tmp_path: Path) -> None:
     pool = {"PIXELS": 64, "CHANNELS": 64, "PE": 4, "IN_BITS": 8, "OUT_BITS": 14}
-    fifos = [("fifo", {"WIDTH": w, "DEPTH": d}) for w, d, _, _ in FIFO_MEMORIES]
+    fifos = [("fifo", {"WIDTH": w, "DEPTH": d, "MEMORY": m}) for w, d, m, _, _ in FIFO_MEMORIES]
     *found, sums = synthesise([*fifos, ("global_sum", pool)], tmp_path)
-    for (width, depth, memory, blocks), cells in zip(FIFO_MEMORIES, found, strict=True):
+    for (width, depth, _, memory, blocks), cells in zip(FIFO_MEMORIES, found, strict=True):
         rams = {cell for cell in cells if cell.startswith("RAM")}
         assert rams == memory, f"{width} x {depth}"
         assert cells["RAMB36E1"] + cells["RAMB18E1"] / 2 == blocks
-        assert cells["FDRE"] < 60, "data has ended up in flip-flops"
+        assert cells["FDRE"] < 40, "data or addresses have ended up in flip-flops"
     assert sums["RAM32M"] * 6 >= 4 * 14
     assert luts(sums) < 160
+
+
+def test_the_control_of_a_fifo_takes_few_luts(tmp_path: Path) -> None:
+    """Besides its memory, as synth_xilinx maps; a counter and two pointers that wrap took more."""
+    depths = {2: 5, 4: 7, 8: 9, 16: 12, 32: 15}
+    found = synthesise([("fifo", {"WIDTH": 6, "DEPTH": d, "MEMORY": 1}) for d in depths], tmp_path)
+    for most, cells in zip(depths.values(), found, strict=True):
+        assert cells["RAM32M"] == 1
+        assert luts(cells) - 4 <= most
 
 
 TYPICAL: list[tuple[str, dict[str, int]]] = [
     ("fifo", {"WIDTH": 4, "DEPTH": 2}),
     ("fifo", {"WIDTH": 4, "DEPTH": 20}),
-    ("fifo", {"WIDTH": 4, "DEPTH": 20, "BLOCK": 1}),
+    ("fifo", {"WIDTH": 4, "DEPTH": 20, "MEMORY": 2}),
     ("fork_stream", {"OUTPUTS": 2, "WIDTH": 8}),
     ("width_converter", {"IN_WIDTH": 12, "OUT_WIDTH": 4}),
     ("width_converter", {"IN_WIDTH": 4, "OUT_WIDTH": 12}),
@@ -126,9 +141,11 @@ def test_every_family_synthesises_every_primitive(command: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("module", "parameters", "cut"),
     [
+        ("fifo", {"WIDTH": 2, "DEPTH": 0}, False),
+        ("fifo", {"WIDTH": 2, "DEPTH": 1}, True),
         ("fifo", {"WIDTH": 2, "DEPTH": 2}, True),
         ("fifo", {"WIDTH": 2, "DEPTH": 5}, True),
-        ("fifo", {"WIDTH": 2, "DEPTH": 5, "BLOCK": 1}, True),
+        ("fifo", {"WIDTH": 2, "DEPTH": 5, "MEMORY": 2}, True),
         ("fork_stream", {"WIDTH": 2}, False),
         ("width_converter", {"IN_WIDTH": 2, "OUT_WIDTH": 4}, False),
     ],

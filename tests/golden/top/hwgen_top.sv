@@ -62,7 +62,7 @@ module hwgen_top (
   wire logic MVAU_0_m_valid, MVAU_0_m_ready;
   wire logic [35:0] MVAU_0_m_data;
   fifo #(
-      .WIDTH(8), .DEPTH(2)
+      .WIDTH(8), .DEPTH(0), .MEMORY(0)
   ) fifo_MVAU_0_0 (
       .clk_i(aclk), .rst_i(rst),
       .s_valid_i(axis_in_m_valid), .s_ready_o(axis_in_m_ready), .s_data_i(axis_in_m_data),
@@ -84,7 +84,7 @@ module hwgen_top (
   wire logic Thresholding_0_m_valid, Thresholding_0_m_ready;
   wire logic [7:0] Thresholding_0_m_data;
   fifo #(
-      .WIDTH(36), .DEPTH(2)
+      .WIDTH(36), .DEPTH(1), .MEMORY(0)
   ) fifo_Thresholding_0_0 (
       .clk_i(aclk), .rst_i(rst),
       .s_valid_i(MVAU_0_m_valid), .s_ready_o(MVAU_0_m_ready), .s_data_i(MVAU_0_m_data),
@@ -108,7 +108,7 @@ module hwgen_top (
   wire logic [1:0] DuplicateStreams_0_m_valid, DuplicateStreams_0_m_ready;
   wire logic [15:0] DuplicateStreams_0_m_data;
   fifo #(
-      .WIDTH(8), .DEPTH(2)
+      .WIDTH(8), .DEPTH(1), .MEMORY(0)
   ) fifo_DuplicateStreams_0_0 (
       .clk_i(aclk), .rst_i(rst),
       .s_valid_i(Thresholding_0_m_valid), .s_ready_o(Thresholding_0_m_ready),
@@ -132,7 +132,7 @@ module hwgen_top (
   wire logic Thresholding_1_m_valid, Thresholding_1_m_ready;
   wire logic [1:0] Thresholding_1_m_data;
   fifo #(
-      .WIDTH(8), .DEPTH(2)
+      .WIDTH(8), .DEPTH(1), .MEMORY(0)
   ) fifo_Thresholding_1_0 (
       .clk_i(aclk), .rst_i(rst),
       .s_valid_i(DuplicateStreams_0_m_valid[0]), .s_ready_o(DuplicateStreams_0_m_ready[0]),
@@ -156,7 +156,7 @@ module hwgen_top (
   wire logic MVAU_1_m_valid, MVAU_1_m_ready;
   wire logic [5:0] MVAU_1_m_data;
   fifo #(
-      .WIDTH(2), .DEPTH(2)
+      .WIDTH(2), .DEPTH(0), .MEMORY(0)
   ) fifo_MVAU_1_0 (
       .clk_i(aclk), .rst_i(rst),
       .s_valid_i(Thresholding_1_m_valid), .s_ready_o(Thresholding_1_m_ready),
@@ -177,7 +177,7 @@ module hwgen_top (
   wire logic Thresholding_2_m_valid, Thresholding_2_m_ready;
   wire logic [7:0] Thresholding_2_m_data;
   fifo #(
-      .WIDTH(6), .DEPTH(2)
+      .WIDTH(6), .DEPTH(1), .MEMORY(0)
   ) fifo_Thresholding_2_0 (
       .clk_i(aclk), .rst_i(rst),
       .s_valid_i(MVAU_1_m_valid), .s_ready_o(MVAU_1_m_ready), .s_data_i(MVAU_1_m_data),
@@ -200,7 +200,7 @@ module hwgen_top (
   wire logic ElementwiseAdd_0_m_valid, ElementwiseAdd_0_m_ready;
   wire logic [9:0] ElementwiseAdd_0_m_data;
   fifo #(
-      .WIDTH(8), .DEPTH(2)
+      .WIDTH(8), .DEPTH(1), .MEMORY(0)
   ) fifo_ElementwiseAdd_0_0 (
       .clk_i(aclk), .rst_i(rst),
       .s_valid_i(Thresholding_2_m_valid), .s_ready_o(Thresholding_2_m_ready),
@@ -209,7 +209,7 @@ module hwgen_top (
       .m_data_o(ElementwiseAdd_0_s_data[0+:8])
   );
   fifo #(
-      .WIDTH(8), .DEPTH(5)
+      .WIDTH(8), .DEPTH(5), .MEMORY(1)
   ) fifo_ElementwiseAdd_0_1 (
       .clk_i(aclk), .rst_i(rst),
       .s_valid_i(DuplicateStreams_0_m_valid[1]), .s_ready_o(DuplicateStreams_0_m_ready[1]),
@@ -233,7 +233,7 @@ module hwgen_top (
   wire logic Thresholding_3_m_valid, Thresholding_3_m_ready;
   wire logic [7:0] Thresholding_3_m_data;
   fifo #(
-      .WIDTH(10), .DEPTH(2)
+      .WIDTH(10), .DEPTH(1), .MEMORY(0)
   ) fifo_Thresholding_3_0 (
       .clk_i(aclk), .rst_i(rst),
       .s_valid_i(ElementwiseAdd_0_m_valid), .s_ready_o(ElementwiseAdd_0_m_ready),
@@ -255,7 +255,7 @@ module hwgen_top (
   wire logic axis_out_s_valid, axis_out_s_ready;
   wire logic [7:0] axis_out_s_data;
   fifo #(
-      .WIDTH(8), .DEPTH(2)
+      .WIDTH(8), .DEPTH(1), .MEMORY(0)
   ) fifo_axis_out_0 (
       .clk_i(aclk), .rst_i(rst),
       .s_valid_i(Thresholding_3_m_valid), .s_ready_o(Thresholding_3_m_ready),
