@@ -26,6 +26,8 @@ from hwgen.layers.costs import in_block, known_rom, ram_luts, ram_styles, rom
 from hwgen.layers.memory import mem_file, style_parameter
 from hwgen.layers.multiplier import Multiplier
 from hwgen.layers.pipeline import SPAN, adders
+from hwgen.layers.signs_unit import SignsUnit
+from hwgen.layers.stairs import area
 from hwgen.layers.xnor_unit import XnorUnit, choose, smallest, xnor_units
 from hwgen.quant import BINARY, IntArray, IntType, Range
 
@@ -219,8 +221,29 @@ class IntMvau(Mvau):
             raise self.fail(f"sums reach [{lo}, {hi}], more than 32 bits")
         self.check_range(lo, hi)
 
+    def signs(self, folding: Folding) -> SignsUnit | None:
+        """The circuit for weights of +1 and -1, where they are and where it is the smallest."""
+        unit = self._signs(folding)
+        return unit if unit and area(unit.cost) < area(self._products(folding)) else None
+
+    def _signs(self, folding: Folding) -> SignsUnit | None:
+        if not self.multiplier.bipolar:
+            return None
+        bits, acc = self.multiplier.encoded(self.weights), self.output.dtype.bits
+        return SignsUnit(bits, folding, acc, None, self.levels, self.input.dtype, self.bias)
+
+    def choice(self, folding: Folding) -> Choice | None:
+        """Products or agreements, where weights are signs."""
+        unit = self._signs(folding)
+        if not unit:
+            return None
+        costs = {"products": self._products(folding), unit.name: unit.cost}
+        return Choice(min(costs, key=lambda name: area(costs[name])), "smallest", costs)
+
     def pipeline(self, folding: Folding) -> int:
         """Three, and those that the adder tree (STAGES in mvau_int.sv) and weights have."""
+        if unit := self.signs(folding):
+            return unit.latency
         stages = (folding.simd - 1).bit_length() // self.span
         return 3 + stages + self.register(folding)
 
@@ -253,6 +276,11 @@ class IntMvau(Mvau):
         return Call("matmul", {}, {"weights": self.weights, "bias": self.bias})
 
     def resources(self, folding: Folding) -> Resources:
+        """Those of the chosen circuit."""
+        unit = self.signs(folding)
+        return unit.cost if unit else self._products(folding)
+
+    def _products(self, folding: Folding) -> Resources:
         """A multiplier a lane, an adder tree per PE, and the memories.
 
         DSP blocks have registers, the first two adders, and the accumulator of a lone lane.
@@ -276,6 +304,8 @@ class IntMvau(Mvau):
 
     def rtl(self, folding: Folding) -> RtlInstance:
         """Instantiate mvau_int.sv; bias word nf holds PE accumulator start values."""
+        if unit := self.signs(folding):
+            return unit.rtl()
         k, m = self.matrix
         mult, acc = self.multiplier, self.output.dtype.bits
         encoded = mult.encoded(self.weights)

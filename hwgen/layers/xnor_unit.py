@@ -52,6 +52,11 @@ class XnorUnit(ABC):
     levels: int | None = None  # see pipeline.py
 
     @property
+    def planes(self) -> int:
+        """Bits of an element of the input."""
+        return 1
+
+    @property
     @abstractmethod
     def name(self) -> str:
         """What reports call it."""
@@ -102,7 +107,7 @@ class XnorUnit(ABC):
     def memory_cost(self, word_bits: int) -> Resources:
         """Weights in words of so many bits, and the replay buffer where vectors are read again."""
         sf, nf = self.folds
-        replay = ram_luts(self.folding.simd, 2 * sf) if nf > 1 else 0
+        replay = ram_luts(self.folding.simd * self.planes, 2 * sf) if nf > 1 else 0
         return rom(word_bits, sf * nf, self.folding.ram_style) + Resources(lut=replay)
 
     def words(self, weights: IntArray) -> IntArray:
@@ -250,11 +255,12 @@ class TreeUnit(XnorUnit):
         pe, simd = self.folding.pe, self.folding.simd
         lanes = Resources(lut=pe * lane.lut, ff=pe * lane.ff)
         memory = self.memory_cost(pe * (simd + self.extra))
-        read = Resources(ff=self.register * (self.word_bits + simd))
+        held = simd * self.planes
+        read = Resources(ff=self.register * (self.word_bits + held))
         control = CONTROL + FOLDED if self.folds[0] > 1 else CONTROL
         if self.varied and not self.extra:
             control += self.table
-        return control + Resources(ff=simd) + memory + read + lanes + shared
+        return control + Resources(ff=held) + memory + read + lanes + shared
 
     def rtl(self) -> RtlInstance:
         """Render the module of this shape, and its trees."""
@@ -307,6 +313,8 @@ class TreeUnit(XnorUnit):
             "m": m,
             "simd": self.folding.simd,
             "pe": self.folding.pe,
+            "planes": self.planes,
+            "signed": False,
             "sign": self.thresholds is not None,
             "sum_bits": self.sum_bits,
             "out_bits": 1 if self.thresholds is not None else self.bits,
@@ -355,7 +363,7 @@ class RippleUnit(TreeUnit):
     def trees(self) -> Mapping[str, Tree]:
         """Of twos by pair and ones by row."""
         pairs, rows = self.pairs
-        return {self.tree: _tree((1,) * pairs + (0,) * rows, 0, self.span)}
+        return {self.tree: tree_of((1,) * pairs + (0,) * rows, 0, self.span)}
 
     def lane_words(self) -> tuple[IntArray, IntArray]:
         """The weights; sums start with nothing."""
@@ -407,10 +415,10 @@ class AndUnit(TreeUnit):
     def trees(self) -> Mapping[str, Tree]:
         """Of ones among activations, and of the ANDs and these ones."""
         simd = self.folding.simd
-        ones = _tree((0,) * simd, 0, self.span)
+        ones = tree_of((0,) * simd, 0, self.span)
         late = _ones_stages(ones) - 1  # the ANDs have one register before them
         columns = tuple(range(len(ones.result)))
-        return {self.ones_tree: ones, self.tree: _tree((1,) * simd, late, self.span, columns)}
+        return {self.ones_tree: ones, self.tree: tree_of((1,) * simd, late, self.span, columns)}
 
     def lane_words(self) -> tuple[IntArray, IntArray]:
         """The inverse weights; sums start with - |~w|."""
@@ -463,7 +471,7 @@ def choose(units: tuple[XnorUnit, ...]) -> Choice:
 
 
 @cache
-def _tree(early: tuple[int, ...], late: int, span: int, columns: tuple[int, ...] = ()) -> Tree:
+def tree_of(early: tuple[int, ...], late: int, span: int, columns: tuple[int, ...] = ()) -> Tree:
     """Over bits of columns ``early``, and a number's ``columns`` that come ``late`` stages on.
 
     A register is behind every ``span`` levels.

@@ -2,6 +2,7 @@
 //
 // K, M        rows and columns of the weight matrix
 // SIMD, PE    rows and columns a cycle; they divide K and M. SF = K/SIMD, NF = M/PE.
+// BITS        bits of an element of the input
 // EXTRA       further bits of a weight word for every column
 // STAGES      registers between operands and the sum that adds them up
 // REGISTER    1: another register behind the read of the weights, and beside it
@@ -25,6 +26,7 @@ module mvau_fetch #(
     parameter int unsigned K      = 64,
     parameter int unsigned M      = 8,
     parameter int unsigned SIMD   = 32,
+    parameter int unsigned BITS   = 1,
     parameter int unsigned PE     = 4,
     parameter int unsigned EXTRA  = 0,
     parameter int unsigned STAGES = 1,
@@ -38,10 +40,10 @@ module mvau_fetch #(
     input  wire logic                  rst_i,
     input  wire logic                  s_valid_i,
     output wire logic                  s_ready_o,
-    input  wire logic [SIMD-1:0]       s_data_i,
+    input  wire logic [SIMD*BITS-1:0]  s_data_i,
     output      logic                  m_valid_o,
     input  wire logic                  m_ready_i,
-    output wire logic [SIMD-1:0]       a_o,
+    output wire logic [SIMD*BITS-1:0]  a_o,
     output wire logic [PE*SIMD-1:0]    w_o,
     output wire logic                  en_o,
     output wire logic                  add_o,
@@ -62,22 +64,22 @@ module mvau_fetch #(
 
   wire logic go = m_ready_i || !m_valid_o;
   wire logic x_valid, x_last;
-  wire logic [SIMD-1:0] x;
+  wire logic [SIMD*BITS-1:0] x;
   wire logic [INDEX_BITS-1:0] index;
-  replay_buffer #(.WIDTH(SIMD), .SF(SF), .NF(NF)) u_replay (
+  replay_buffer #(.WIDTH(SIMD * BITS), .SF(SF), .NF(NF)) u_replay (
       .clk_i(clk_i), .rst_i(rst_i),
       .s_valid_i(s_valid_i), .s_ready_o(s_ready_o), .s_data_i(s_data_i),
       .m_valid_o(x_valid), .m_ready_i(go), .m_data_o(x),
       .m_last_o(x_last), .m_index_o(index)
   );
-  logic [SIMD-1:0] a;
+  logic [SIMD*BITS-1:0] a;
   always_ff @(posedge clk_i) if (go) a <= x;
 
   wire logic [PE*(SIMD+EXTRA)-1:0] word;
   rom #(.WIDTH(PE * (SIMD + EXTRA)), .DEPTH(SF * NF), .STYLE(STYLE), .INIT(WEIGHTS)) u_weights (
       .clk_i(clk_i), .en_i(go), .addr_i(index), .data_o(word)
   );
-  delay_line #(.WIDTH(SIMD + PE * SIMD), .CYCLES(REGISTER)) u_operands (
+  delay_line #(.WIDTH(SIMD * BITS + PE * SIMD), .CYCLES(REGISTER)) u_operands (
       .clk_i(clk_i), .en_i(go), .data_i({a, word[PE*SIMD-1:0]}), .data_o({a_o, w_o})
   );
   if (EXTRA == 0) begin : gen_no_extra
