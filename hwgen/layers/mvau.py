@@ -95,18 +95,22 @@ class Mvau(Layer):
         return self.input.pixels * sf * nf
 
     def schedule(self, folding: Folding) -> Schedule:
-        """A vector is read once and replayed from a two-vector buffer for further neuron folds."""
+        """A vector is read once and replayed from a two-vector buffer for further neuron folds.
+
+        One of a single beat waits at the input instead.
+        """
         sf, nf = self.fold(folding)
         pixel, n, s = np.ogrid[: self.input.pixels, :nf, :sf]
         need = pixel * sf + np.where(n == 0, s + 1, sf)
         free = pixel * sf + np.where(n == nf - 1, s + 1, 0)
         emit = pixel * nf + n + (s == sf - 1)
+        replays = nf > 1 and sf > 1
         return Schedule(
             need=np.ascontiguousarray(need).reshape(-1),
             free=np.ascontiguousarray(free).reshape(-1),
             emit=np.ascontiguousarray(emit).reshape(-1),
-            buffer=2 * sf if nf > 1 else 0,
-            latency=self.pipeline(folding) + (nf > 1),  # the replay buffer takes a cycle
+            buffer=2 * sf if replays else 0,
+            latency=self.pipeline(folding) + replays,  # the replay buffer takes a cycle
         )
 
     @abstractmethod
@@ -124,7 +128,8 @@ class Mvau(Layer):
         """Weight ROM, and the replay buffer of two vectors where they are read again."""
         sf, nf = self.fold(folding)
         width = folding.pe * folding.simd * weight_bits
-        replay = ram_luts(folding.simd * self.input.dtype.bits, 2 * sf) if nf > 1 else 0
+        replays = nf > 1 and sf > 1
+        replay = ram_luts(folding.simd * self.input.dtype.bits, 2 * sf) if replays else 0
         return rom(width, sf * nf, folding.ram_style) + Resources(lut=replay)
 
 

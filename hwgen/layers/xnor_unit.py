@@ -107,7 +107,8 @@ class XnorUnit(ABC):
     def memory_cost(self, word_bits: int) -> Resources:
         """Weights in words of so many bits, and the replay buffer where vectors are read again."""
         sf, nf = self.folds
-        replay = ram_luts(self.folding.simd * self.planes, 2 * sf) if nf > 1 else 0
+        replays = nf > 1 and sf > 1
+        replay = ram_luts(self.folding.simd * self.planes, 2 * sf) if replays else 0
         return rom(word_bits, sf * nf, self.folding.ram_style) + Resources(lut=replay)
 
     def words(self, weights: IntArray) -> IntArray:

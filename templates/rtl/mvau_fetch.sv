@@ -18,7 +18,7 @@
 // In a cycle with add_o, STAGES cycles with en_o behind its operands, the sum takes them in; first_o
 // and last_o mark the first and the last time for a column, and extra_o are the further bits.
 // m_valid_o follows the last time and stays until m_ready_i.
-// s_ready_o depends combinationally on m_ready_i where NF = 1.
+// s_ready_o depends combinationally on m_ready_i where NF = 1 or SF = 1.
 // Memories: the replay buffer (LUTRAM) and the weights (rom.sv).
 `default_nettype none
 

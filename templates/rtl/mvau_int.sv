@@ -18,8 +18,8 @@
 //
 // Input: SF beats a pixel, row 0 lowest. Output: NF beats a pixel, lane 0 lowest.
 // Initiation interval SF*NF a pixel, without a bubble between pixels. Latency 3 + STAGES + REGISTER from the
-// last beat of a vector that leaves the replay buffer (with NF = 1: that arrives) to y.
-// s_ready_o depends combinationally on m_ready_i where NF = 1.
+// last beat of a vector that leaves the replay buffer (without one: that arrives) to y.
+// s_ready_o depends combinationally on m_ready_i where NF = 1 or SF = 1.
 // Memories: the replay buffer (LUTRAM); weights and bias (rom.sv).
 // Products are registered, so they fit DSP blocks where DSP is 1.
 `default_nettype none

@@ -12,8 +12,8 @@
 //
 // Input: SF beats a pixel, row i of the beat at bit i. Output: NF beats a pixel, lane p lowest.
 // Initiation interval SF*NF a pixel, without a bubble between pixels. Latency 2 + STAGES + REGISTER from the
-// last beat of a vector that leaves the replay buffer (with NF = 1: that arrives) to y.
-// s_ready_o depends combinationally on m_ready_i where NF = 1.
+// last beat of a vector that leaves the replay buffer (without one: that arrives) to y.
+// s_ready_o depends combinationally on m_ready_i where NF = 1 or SF = 1.
 // Memories: the replay buffer (LUTRAM) and the weights (rom.sv).
 // Any family; where the weights are constants, synthesis takes them into the adders.
 `default_nettype none

@@ -8,11 +8,12 @@
 // repetition n, which is the address of its weights.
 //
 // One beat a cycle, without a bubble between repetitions or vectors: the next vector is taken in
-// while one is repeated. Latency 1 (NF > 1), or 0 and no memory (NF = 1).
-// Memory: 2*SF words of WIDTH bits or some more, LUTRAM with asynchronous read, two vectors as a ring; a
-// beat's place is free once the beat has left for the last time.
-// s_ready_o is made of registers (NF > 1) or is m_ready_i (NF = 1); m_valid_o never depends on
-// m_ready_i, m_data_o is the asynchronous read.
+// while one is repeated. Latency 1, or 0 and no memory where NF = 1 or SF = 1: a single beat waits
+// at the input while it is repeated.
+// Memory: 2*SF words of WIDTH bits or some more, LUTRAM with asynchronous read, two vectors as a
+// ring; a beat's place is free once the beat has left for the last time.
+// s_ready_o is made of registers, or depends on m_ready_i without memory; m_valid_o never depends
+// on m_ready_i, m_data_o is the asynchronous read.
 `default_nettype none
 
 module replay_buffer #(
@@ -49,9 +50,15 @@ module replay_buffer #(
     assign m_data_o  = s_data_i;
     assign m_last_o  = m_index_o == INDEX_BITS'(SF - 1);
     assign all_ends  = m_last_o;
+  end else if (SF == 1) begin : gen_hold
+    assign m_valid_o = s_valid_i;
+    assign s_ready_o = m_ready_i && all_ends;
+    assign m_data_o  = s_data_i;
+    assign m_last_o  = 1'b1;
+    assign all_ends  = m_index_o == INDEX_BITS'(NF - 1);
   end else begin : gen_repeat
     localparam int unsigned HELD_BITS = $clog2(2 * SF + 1);
-    localparam int unsigned S_BITS = SF > 4 ? $clog2(SF) + 1 : SF > 1 ? $clog2(SF) : 1;
+    localparam int unsigned S_BITS = SF > 4 ? $clog2(SF) + 1 : $clog2(SF);
 
     wire logic [S_BITS-1:0] write_s, read_s;  // beats of the vectors, up to 0 (wrap_counter.sv)
     logic write_upper, read_upper;            // the vector is the one in the upper half
@@ -96,8 +103,7 @@ module replay_buffer #(
     (* ram_style = "distributed" *) logic [WIDTH-1:0] ram[DEPTH];
     function automatic logic [ADDR_BITS-1:0] place(
         input logic upper, input logic [S_BITS-1:0] s);
-      if (SF == 1) place = ADDR_BITS'(upper);
-      else if (ALIGNED != 0) place = (ADDR_BITS'(upper) << $clog2(SF)) | (ADDR_BITS'(s) & ADDR_BITS'(HALF - 1));
+      if (ALIGNED != 0) place = (ADDR_BITS'(upper) << $clog2(SF)) | (ADDR_BITS'(s) & ADDR_BITS'(HALF - 1));
       else place = ADDR_BITS'($signed(s)) + (upper ? ADDR_BITS'(2 * SF - 1) : ADDR_BITS'(SF - 1));
     endfunction
     wire logic [ADDR_BITS-1:0] write_addr = place(write_upper, write_s);

@@ -106,6 +106,14 @@ def sign_by(wanted: str, pixels: int, k: int, m: int, pe: int, simd: int) -> Cas
     return _case(SignBy("sign", product.inputs, (y,), product, sign, wanted=wanted), folding)
 
 
+@dataclass(frozen=True, slots=True)
+class ByProducts(IntMvau):
+    """An integer MVAU of mvau_int.sv, be it the smallest or not."""
+
+    def signs(self, folding: Folding) -> None:
+        del folding
+
+
 def integer(
     pixels: int, k: int, m: int, pe: int, simd: int, a: IntType, w: IntType, bias: int = 1000
 ) -> Case:
@@ -119,7 +127,7 @@ def integer(
     hi = np.maximum(corners.max(axis=0), 0).sum(axis=0) + np.maximum(biases, 0)
     x = Tensor("x", (1, pixels, k), a)
     y = Tensor("y", (1, pixels, m), IntType.holding(int(lo.min()), int(hi.max())))
-    return _case(IntMvau("int", (x,), (y,), weights, biases), Folding(pe, simd))
+    return _case(ByProducts("int", (x,), (y,), weights, biases), Folding(pe, simd))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from hwgen.layers.base import Folding, Parameter
 from hwgen.layers.multiplier import Multiplier
 from hwgen.quant import BINARY, IntArray, IntType, Tensor
 from tests.rtl.bench import ROUGH, Bench, Dut, check_layer, initiation_interval
-from tests.rtl.kernels import Case, check_cycles, integer
+from tests.rtl.kernels import ByProducts, Case, check_cycles, integer
 from tests.rtl.test_kernels_synthesis import blocks, cells_of, flip_flops
 from tests.rtl.test_mvau import latency
 from tests.rtl.tools import lint, luts
@@ -67,7 +67,7 @@ def signs(pixels: int, k: int, m: int, pe: int, simd: int, a: IntType) -> Case:
         Tensor("x", (1, pixels, k), a),
         Tensor("y", (1, pixels, m), IntType.holding(-bound, bound)),
     )
-    layer = IntMvau("signs", (x,), (y,), weights, np.zeros(m, np.int64))
+    layer = ByProducts("signs", (x,), (y,), weights, np.zeros(m, np.int64))
     layer.check()
     return layer, layer.legal(Folding(pe, simd))
 
