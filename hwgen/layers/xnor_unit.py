@@ -82,8 +82,8 @@ class XnorUnit(ABC):
 
     @property
     def span(self) -> int:
-        """Adders between registers."""
-        return adders(self.levels)
+        """Adders between registers; the last ones of wide trees have long carry chains."""
+        return adders(self.levels and self.levels - 2 * (self.folding.simd > 64))
 
     @property
     def word_bits(self) -> int:
