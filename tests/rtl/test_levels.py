@@ -28,7 +28,7 @@ from tests.rtl.kernels import (
     styled,
     xnor_by,
 )
-from tests.rtl.test_low_bit import depthwise
+from tests.rtl.test_low_bit import depthwise, signs
 from tests.rtl.tools import lint
 
 UINT4, UINT8 = IntType(4), IntType(8)
@@ -53,6 +53,7 @@ PLAIN = {
     "and": xnor_by("AND", 3, 128, 6, 3, 32),
     "sign of pairs": styled(sign_by("XNOR", 3, 72, 8, 2, 18), "block"),
     "sign of and": sign_by("AND", 3, 128, 6, 3, 32),
+    "integers by signs": styled(signs(3, 72, 8, 2, 9, UINT4), "block"),
     "integers in LUTs": styled(integer(3, 40, 6, 2, 20, UINT4, INT4), "block"),
     "integers in DSP blocks": integer(3, 27, 8, 4, 9, UINT8, INT8),
     "depthwise, weights in block RAM": depthwise((2, 3, 64), 9, UINT4, INT4, pe=4),
