@@ -77,11 +77,12 @@ def verilog(design: dict[str, Netlist], work: Path, *wanted: str) -> str:
 
 def damaged(netlist: Netlist) -> Netlist:
     """The netlist with the carry cells' sums inverted, as a faulty mapping would have it."""
-    cells = {name: dict(cell) for name, cell in netlist["cells"].items()}
-    first = next(name for name, cell in cells.items() if cell["type"] == "CCU2C")
-    table = cells[first]["parameters"]["INIT0"]
-    flipped = table.translate(str.maketrans("01", "10"))
-    cells[first]["parameters"] = cells[first]["parameters"] | {"INIT0": flipped}
+    cells = {}
+    for name, cell in netlist["cells"].items():
+        cells[name] = cell = dict(cell)
+        if cell["type"] == "CCU2C":
+            flipped = cell["parameters"]["INIT0"].translate(str.maketrans("01", "10"))
+            cell["parameters"] = cell["parameters"] | {"INIT0": flipped}
     return {**netlist, "cells": cells}
 
 
@@ -115,7 +116,7 @@ def test_a_mapped_netlist_computes_the_layer_under_any_traffic(bench: Bench, nam
 
 
 @pytest.mark.slow
-def test_a_netlist_with_one_wrong_table_is_found(bench: Bench) -> None:
+def test_a_netlist_with_wrong_tables_is_found(bench: Bench) -> None:
     layer, folding = CASES[WRONG]
     with pytest.raises(AssertionError, match="Mismatched elements"):
         check_layer(bench, len(CASES), layer, folding, frames=3)
