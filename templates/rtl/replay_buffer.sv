@@ -69,7 +69,8 @@ module replay_buffer #(
     wire logic push = s_valid_i && s_ready_o;
     wire logic drop = pop && last_time;
     wire logic caught_up = read_s == write_s && read_upper == write_upper && s_ready_o;
-    assign s_ready_o = held != HELD_BITS'(2 * SF);
+    logic room;                   // held is less than two vectors
+    assign s_ready_o = room;
     assign m_valid_o = !first_time || !caught_up;
     assign all_ends  = m_last_o && last_time;
     wrap_counter #(.N(SF)) u_write (
@@ -82,6 +83,7 @@ module replay_buffer #(
     always_ff @(posedge clk_i) begin
       if (rst_i) begin
         held        <= '0;
+        room        <= 1'b1;
         write_upper <= 1'b0;
         read_upper  <= 1'b0;
         first_time  <= 1'b1;
@@ -91,7 +93,10 @@ module replay_buffer #(
         read_upper  <= read_upper ^ (pop && all_ends);
         if (pop && m_last_o) first_time <= last_time;
         if (pop && m_last_o) last_time <= m_index_o == INDEX_BITS'(SF * (NF - 1) - 1);
-        if (push != drop) held <= held + {{(HELD_BITS - 1) {drop}}, 1'b1};  // +1 or -1
+        if (push != drop) begin
+          held <= held + {{(HELD_BITS - 1) {drop}}, 1'b1};  // +1 or -1
+          room <= drop || held != HELD_BITS'(2 * SF - 1);
+        end
       end
     end
 
