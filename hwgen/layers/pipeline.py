@@ -7,7 +7,7 @@ layer's ``levels`` is the bound; None leaves kernels as small as they are withou
 
 from __future__ import annotations
 
-LEAST = 6  # of which all are capable but some searched staircases and max pools, which need 7
+LEAST = 6  # some searched staircases, max pools and FIFOs, which have no bound, need 7
 SPAN = 4  # adders between registers where nothing is asked for
 _ADDER = 2.4
 
