@@ -18,19 +18,25 @@ from hwgen.engine import interpret
 from hwgen.errors import MismatchError
 from hwgen.files import MANIFEST, check_seal, sha256
 from hwgen.quant import quantise_input
-from hwgen.saved import DATA, load_build
+from hwgen.saved import DATA, FOLDING, load_build
 from hwgen.verify import verify
 from tests.qonnx_models import reactnet
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two of its staircases are searched: thresholds in memories, an offset as a parameter."""
     folder = tmp_path_factory.mktemp("mismatch")
     builder = reactnet(1)
     model = builder.save(folder / "m.onnx")
     images = np.random.default_rng(4).random((6, *builder.shape), np.float32)
     (folder / "m.data.npz").write_bytes(VerificationData(images).to_bytes())
-    return build(BuildConfig(out=folder / "b"), model).folder
+    free = build(BuildConfig(out=folder / "free"), model).folder
+    foldings = json.loads((free / FOLDING).read_text())
+    for layer in ("Thresholding_2", "Thresholding_3"):
+        foldings[layer]["unit"] = "binary search"
+    (folder / FOLDING).write_text(json.dumps(foldings))
+    return build(BuildConfig(out=folder / "b", folding=folder / FOLDING), model).folder
 
 
 @pytest.fixture

@@ -161,11 +161,12 @@ def test_a_bypass_of_two_beats_deadlocks_and_the_error_names_it(built: Build) ->
 
 
 @pytest.mark.slow
-def test_a_bypass_one_beat_shallower_than_the_analysis_is_slower(built: Build) -> None:
+def test_a_bypass_of_an_eighth_less_depth_is_slower(built: Build) -> None:
+    """A ring has whole banks of places, so that a beat less may change nothing."""
     flow = design("deep_popcount")
     depths = {stream.name: stream.depth for stream in flow.streams}
     deepest = max(depths, key=lambda name: depths[name])
-    less = flow.with_depths({**depths, deepest: depths[deepest] - 1})
+    less = flow.with_depths({**depths, deepest: depths[deepest] * 7 // 8})
     stats = rtlsim.run(built("less", less), less, random_images(flow.graph, 4)).stats
     assert stats["cycles_per_frame"] > flow.max_cycles
 

@@ -125,8 +125,11 @@ def test_a_build_for_an_ecp5_holds_every_module_that_it_names() -> None:
 
 
 def test_technologies_differ_in_cells_alone() -> None:
-    """The kernels, their shapes, latencies and memories are the same."""
-    one, other = (systemverilog.emit(design(t)).content for t in (SERIES7, ECP5))
+    """The kernels, their shapes, latencies and memories are the same; FIFOs are what is small."""
+    one, other = (dict(systemverilog.emit(design(t)).content) for t in (SERIES7, ECP5))
+    for content in (one, other):
+        top = content["hwgen_top.sv"]
+        content["hwgen_top.sv"] = re.sub(rb"\.DEPTH\(2\), \.MEMORY\([01]\)", b"", top)
     cells = {f"{path.stem}.sv" for path in TWINS.glob("*.sv")}
     assert {name for name in other if one.get(name) != other[name]} <= {*cells, "filelist.f"}
     assert set(one) <= set(other)

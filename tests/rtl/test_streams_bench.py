@@ -75,8 +75,8 @@ def test_a_beat_too_many_and_a_beat_too_few_are_reported(broken: Bench) -> None:
 
 
 def test_a_module_that_does_not_compile_is_an_error(bench_cache: Path) -> None:
-    with pytest.raises(BenchError, match="DEPTH must be at least 2"):
-        Bench.build([Dut("fifo", {"WIDTH": 8, "DEPTH": 1}, (8,), (8,))], bench_cache)
+    with pytest.raises(BenchError, match="DEPHT"):
+        Bench.build([Dut("fifo", {"WIDTH": 8, "DEPHT": 2}, (8,), (8,))], bench_cache)
 
 
 def test_memory_files_follow_the_build(tmp_path: Path, bench_cache: Path) -> None:
