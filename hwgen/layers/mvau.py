@@ -70,10 +70,10 @@ class Mvau(Layer):
 
     def foldings(self) -> Iterator[Folding]:
         """SIMD divides K, PE divides M, FINN's rule; and where the weights lie."""
-        k, m = self.matrix
+        (k, m), bits = self.matrix, self.weight_bits
         for simd in divisors(k):
             for pe in divisors(m):
-                styles = ram_styles(pe * simd * self.weight_bits, k * m // (pe * simd))
+                styles = ram_styles(pe * simd * bits, k * m // (pe * simd))
                 yield from (Folding(pe, simd, style) for style in styles)
 
     def read_settings(self, settings: Mapping[str, int]) -> Folding:
