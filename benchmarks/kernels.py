@@ -29,7 +29,7 @@ from hwgen.files import Files
 from hwgen.layers.base import RtlInstance
 from hwgen.layers.compressor import compress
 from hwgen.layers.compressor_rtl import describe
-from hwgen.layers.xnor_unit import SPAN
+from hwgen.layers.pipeline import SPAN
 from hwgen.render import render
 from hwgen.resources import data_folder
 from tests.rtl.kernels import sign_by

@@ -63,6 +63,10 @@ def build(config: BuildConfig, model: Path) -> Built:
         raise UserInputError(f"{model} does not exist or is not a file")
     if config.engine == "finn":
         finn.board_name(board)
+        if config.max_levels is not None:
+            raise UserInputError(
+                "--max-levels bounds hwgen's own kernels: leave it or --engine finn out"
+            )
     elif config.bitstream:
         require_bitstream(board)
     folder = config.out or Path("build") / f"{model.stem}-{board.name}"

@@ -46,6 +46,14 @@ def _refuse() -> None:
     raise UserInputError("too few")
 
 
+def test_finns_kernels_have_no_bound(tmp_path: Path) -> None:
+    model = reactnet(1).save(tmp_path / "m.onnx")
+    config = BuildConfig(out=tmp_path / "b", engine="finn", max_levels=LEAST)
+    with pytest.raises(UserInputError, match="leave it or --engine finn out"):
+        build(config, model)
+    assert not (tmp_path / "b").exists()
+
+
 def test_less_than_the_least_is_refused() -> None:
     with pytest.raises(UserInputError, match=f"max_levels.*{LEAST}"):
         read_config(None, {"max_levels": LEAST - 1})
